@@ -1,0 +1,66 @@
+"""Sarsa (Rummery & Niranjan 1994; Sutton & Barto, section 6.4): on-policy temporal-difference control.
+
+Differs from Q-learning in one thing:
+- Learns what its own, exploring policy earns: the target takes the action that is really taken next (S, A, R, S', A').
+"""
+
+from model import QTable
+
+import numpy as np
+
+
+class Agent:
+    """Learns a table of action values.
+
+    alpha: first step size α; it falls in a straight line to 0 over `alpha_steps` updates, since only ever smaller steps
+    let the table come to rest (Sutton & Barto, eq. 2.7). gamma: discount γ. epsilon: chance ε of a random action.
+    """
+
+    def __init__(
+        self,
+        n_states: int,
+        n_actions: int,
+        *,
+        alpha: float,
+        alpha_steps: int,
+        gamma: float,
+        epsilon: float,
+        seed: int,
+    ):
+        self.q = QTable(n_states, n_actions)
+        self.n_actions, self.gamma, self.epsilon = n_actions, gamma, epsilon
+        self.alpha_start, self.alpha_steps, self.updates = alpha, alpha_steps, 0
+        self.rng = np.random.default_rng(seed)
+
+    @property
+    def alpha(self) -> float:
+        """The step size α of the next update."""
+        return self.alpha_start * max(0.0, 1 - self.updates / self.alpha_steps)
+
+    def act(self, obs: int | np.ndarray, explore: bool = True) -> np.ndarray:
+        """The action for one state, or one for each of a batch of states [batch]: ε-greedy, or greedy."""
+        action = self.q(obs).argmax(axis=-1)
+        if explore:
+            random_action = self.rng.integers(self.n_actions, size=action.shape)
+            action = np.where(self.rng.random(action.shape) < self.epsilon, random_action, action)[()]
+        return action
+
+    def learn(
+        self, obs: int, action: int, reward: float, next_obs: int, next_action: int, terminated: bool
+    ) -> dict[str, float]:
+        """One update from one transition (Sutton & Barto, eq. 6.7). Returns what is to be drawn."""
+        next_value = self.q(next_obs)[next_action]
+        td_target = reward + self.gamma * (1 - terminated) * next_value
+        td_error = td_target - self.q(obs)[action]
+        self.q.values[obs, action] += self.alpha * td_error
+        self.updates += 1
+        return {"loss/td_error": abs(td_error), "policy/epsilon": self.epsilon}
+
+    def state_dict(self) -> dict:
+        """All that training needs to go on."""
+        return {"q": self.q.values, "updates": self.updates, "rng": self.rng.bit_generator.state}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take over what `state_dict` returned. Raises ValueError if the table has another shape."""
+        self.q.values[:] = state["q"]
+        self.updates, self.rng.bit_generator.state = state["updates"], state["rng"]
