@@ -1,0 +1,134 @@
+"""The memory: the latest transitions, the surprising ones sampled more often (Schaul et al. 2016)."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """Transitions sampled from the memory; all tensors are float32 but `action`, which is what was stored."""
+
+    obs: Tensor  # [batch, obs_dim]
+    action: Tensor  # [batch, ...]
+    reward: Tensor  # [batch]
+    next_obs: Tensor  # [batch, obs_dim]
+    terminated: Tensor  # [batch], 1 where the episode ended for good, 0 also where only its time was up
+
+
+class ReplayBuffer:
+    """A ring of `capacity` transitions; the newest overwrites the oldest (Lin 1992).
+
+    obs_dim: numbers in an observation. action_type: NumPy type of an action, such as np.int64. rng: draws the samples.
+    """
+
+    def __init__(self, capacity: int, obs_dim: int, action_type: np.dtype, rng: np.random.Generator):
+        obs_type = np.dtype((np.float32, (obs_dim,)))
+        types = (obs_type, action_type, np.float32, obs_type, np.float32)
+        self.transitions = np.zeros(capacity, np.dtype(list(zip(Batch._fields, types, strict=True)), align=True))
+        self.added, self.rng = 0, rng
+
+    def __len__(self) -> int:
+        return min(self.added, len(self.transitions))
+
+    def add(self, obs: np.ndarray, action: np.ndarray, reward: float, next_obs: np.ndarray, terminated: bool) -> None:
+        """Store one transition."""
+        self.transitions[self.added % len(self.transitions)] = (obs, action, reward, next_obs, terminated)
+        self.added += 1
+
+    def sample(self, batch_size: int) -> Batch:
+        """`batch_size` transitions, each equally likely, with replacement."""
+        return self.batch(self.rng.integers(len(self), size=batch_size))
+
+    def batch(self, index: np.ndarray) -> Batch:
+        """The transitions at `index` [batch]."""
+        rows = self.transitions[index]
+        return Batch(*(torch.from_numpy(rows[name]) for name in Batch._fields))
+
+    def state_dict(self) -> dict:
+        """What is stored, and how much was ever added."""
+        return {"transitions": self.transitions[: len(self)], "added": self.added}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take over what `state_dict` returned. Raises ValueError if it was of another capacity or shape."""
+        self.added = state["added"]
+        if state["transitions"].shape != (len(self),) or state["transitions"].dtype != self.transitions.dtype:
+            raise ValueError("the replay memory has another capacity or shape")
+        self.transitions[: len(self)] = state["transitions"]
+
+
+class SumTree:
+    """Numbers p_i >= 0 under a binary tree of their sums: setting and finding take O(log n), here for many at once.
+
+    The root is node 1; the children of node k are 2k and 2k + 1; the leaves, at the end of the array, are the p_i.
+    """
+
+    def __init__(self, capacity: int):
+        self.depth = max(1, (capacity - 1).bit_length())
+        self.first_leaf = 2**self.depth
+        self.nodes = np.zeros(2 * self.first_leaf)
+
+    @property
+    def total(self) -> float:
+        return self.nodes[1]
+
+    def __getitem__(self, index: int | np.ndarray) -> np.ndarray:
+        return self.nodes[self.first_leaf + index]
+
+    def __setitem__(self, index: int | np.ndarray, value: float | np.ndarray) -> None:
+        node = self.first_leaf + index
+        self.nodes[node] = value
+        for _ in range(self.depth):  # all at once, one level up at a time
+            node = node // 2
+            self.nodes[node] = self.nodes[2 * node] + self.nodes[2 * node + 1]
+
+    def find(self, mass: np.ndarray) -> np.ndarray:
+        """For each mass in [0, total) the index i where p_0 + ... + p_i first exceeds it."""
+        node = np.ones(len(mass), np.int64)
+        for _ in range(self.depth):
+            left = 2 * node
+            goes_right = mass >= self.nodes[left]
+            mass = np.where(goes_right, mass - self.nodes[left], mass)
+            node = left + goes_right
+        return node - self.first_leaf
+
+
+class PrioritizedReplayBuffer(ReplayBuffer):
+    """Samples transition i with probability P(i) = p_i / Σ p, where p_i = (|δ_i| + 1e-6)^α (eq. 1, proportional)."""
+
+    def __init__(self, capacity: int, obs_dim: int, action_type: np.dtype, rng: np.random.Generator, *, alpha: float):
+        super().__init__(capacity, obs_dim, action_type, rng)
+        self.priorities, self.alpha, self.max_priority = SumTree(capacity), alpha, 1.0
+
+    def add(self, obs: np.ndarray, action: np.ndarray, reward: float, next_obs: np.ndarray, terminated: bool) -> None:
+        """Store one transition, at the highest priority so far: all are to be learned from at least once."""
+        self.priorities[self.added % len(self.transitions)] = self.max_priority
+        super().add(obs, action, reward, next_obs, terminated)
+
+    def sample(self, batch_size: int, beta: float) -> tuple[Batch, np.ndarray, Tensor]:
+        """A batch, where its transitions lie [batch], and their importance weights (N · P)^-β over the largest [batch].
+
+        Stratified: one transition out of each of `batch_size` equal parts of the priority mass.
+        """
+        part = (np.arange(batch_size) + self.rng.random(batch_size)) / batch_size
+        index = np.minimum(self.priorities.find(part * self.priorities.total), len(self) - 1)  # may round to the end
+        weight = (len(self) * self.priorities[index] / self.priorities.total) ** -beta
+        return self.batch(index), index, torch.from_numpy((weight / weight.max()).astype(np.float32))
+
+    def update(self, index: np.ndarray, td_error: np.ndarray) -> None:
+        """Set the priorities of the transitions at `index` [batch] from their new TD errors [batch]."""
+        priority = (np.abs(td_error) + 1e-6) ** self.alpha
+        self.priorities[index] = priority
+        self.max_priority = max(self.max_priority, float(priority.max()))
+
+    def state_dict(self) -> dict:
+        """What is stored, and how surprising it is."""
+        priorities = self.priorities[np.arange(len(self))]
+        return super().state_dict() | {"priorities": priorities, "max_priority": self.max_priority}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take over what `state_dict` returned. Raises ValueError if it was of another capacity or shape."""
+        super().load_state_dict(state)
+        self.priorities[np.arange(len(self))] = state["priorities"]
+        self.max_priority = state["max_priority"]

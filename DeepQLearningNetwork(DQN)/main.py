@@ -1,0 +1,92 @@
+"""DQN on LunarLander-v3: land a spacecraft between two flags with three engines or none.
+
+Commands:
+    python main.py                     train, evaluate, say whether it is solved
+    python main.py --watch             see the trained agent fly (--record flight.gif: into a file)
+    python main.py --resume            go on with a run that was stopped; --help shows the rest
+"""
+
+import harness
+from agent import Agent
+
+import gymnasium as gym
+import numpy as np
+
+ENV_ID = "LunarLander-v3"
+TOTAL_STEPS = 100_000  # environment steps
+SOLVED_SCORE = 200.0  # return at which the landing counts as learned
+SEED = 0
+
+HIDDEN = 128  # units in each of the two hidden layers
+LEARNING_RATE = 1e-3  # step size of Adam
+GAMMA = 0.99  # discount γ
+BATCH_SIZE = 64  # transitions in one update
+CAPACITY = 100_000  # transitions in the replay memory
+LEARNING_STARTS = 500  # environment steps before the first update
+TRAIN_EVERY = 1  # environment steps from one update to the next
+TARGET_EVERY = 100  # updates from one copy into the target network to the next
+EPSILON_START = 1.0  # chance ε of a random action at the start
+EPSILON_END = 0.1  # and from EPSILON_STEPS on
+EPSILON_STEPS = 10_000  # actions over which it falls
+DOUBLE_Q = True  # Double DQN; False: as in the DQN paper
+EVAL_EVERY = 5_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
+EVAL_EPISODES = 20  # episodes in each
+
+
+def make_env(render_mode: str | None = None) -> gym.Env:
+    return gym.wrappers.RecordEpisodeStatistics(gym.make(ENV_ID, render_mode=render_mode))
+
+
+def make_agent(env: gym.Env, seed: int) -> Agent:
+    return Agent(
+        env.observation_space.shape[0],
+        int(env.action_space.n),
+        hidden=HIDDEN,
+        learning_rate=LEARNING_RATE,
+        gamma=GAMMA,
+        batch_size=BATCH_SIZE,
+        capacity=CAPACITY,
+        target_every=TARGET_EVERY,
+        epsilon_start=EPSILON_START,
+        epsilon_end=EPSILON_END,
+        epsilon_steps=EPSILON_STEPS,
+        double_q=DOUBLE_Q,
+        seed=seed,
+    )
+
+
+def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
+    env = make_env()
+    agent = run.restore(make_agent(env, seed))
+    obs, _ = env.reset(seed=seed)
+    for step in run.steps(total_steps):
+        action = agent.act(obs)
+        next_obs, reward, terminated, truncated, info = env.step(action)
+        agent.replay.add(obs, action, reward, next_obs, terminated)
+        obs = next_obs
+        if terminated or truncated:
+            run.log(step, {"episode/return": info["episode"]["r"], "episode/length": info["episode"]["l"]})
+            obs, _ = env.reset()
+        if step % TRAIN_EVERY == 0 and len(agent.replay) >= LEARNING_STARTS:
+            run.log(step, agent.learn())
+        if step % EVAL_EVERY == 0:
+            run.evaluate(step, keep_best=True)
+    return agent
+
+
+def evaluate(agent: Agent, episodes: int, seed: int, env: gym.Env | None = None) -> np.ndarray:
+    """Return of each episode without exploration, [episodes], in an environment of its own."""
+    env = env or make_env()
+    scores = np.zeros(episodes)
+    for episode in range(episodes):
+        obs, _ = env.reset(seed=seed if episode == 0 else None)
+        done = False
+        while not done:
+            obs, reward, terminated, truncated, _ = env.step(agent.act(obs, explore=False))
+            scores[episode] += reward
+            done = terminated or truncated
+    return scores
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,104 @@
+"""Dueling DQN (Wang et al. 2016).
+
+Differs from DQN only in its network, in model.py: Q(s, a) = V(s) + A(s, a) - mean over a' of A(s, a').
+"""
+
+import copy
+
+from model import QNetwork
+from replay import ReplayBuffer
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+
+class Agent:
+    """Learns a network for the action values, and acts ε-greedily on them.
+
+    hidden: units in each hidden layer. capacity: transitions in the replay memory. target_every: updates from one
+    renewal of the target network to the next. epsilon_start, epsilon_end, epsilon_steps: the chance ε of a random
+    action falls in a straight line from the first to the second over so many actions. double_q: Double DQN.
+    """
+
+    def __init__(
+        self,
+        obs_dim: int,
+        n_actions: int,
+        *,
+        hidden: int,
+        learning_rate: float,
+        gamma: float,
+        batch_size: int,
+        capacity: int,
+        target_every: int,
+        epsilon_start: float,
+        epsilon_end: float,
+        epsilon_steps: int,
+        double_q: bool,
+        seed: int,
+    ):
+        torch.manual_seed(seed)  # for the networks' first weights
+        self.rng = np.random.default_rng(seed)  # for exploration and for replay
+        self.q_net = QNetwork(obs_dim, n_actions, hidden)
+        self.target_net = copy.deepcopy(self.q_net).requires_grad_(False)
+        self.optimizer = torch.optim.Adam(self.q_net.parameters(), lr=learning_rate, fused=True)
+        self.replay = ReplayBuffer(capacity, obs_dim, np.int64, self.rng)
+        self.n_actions, self.gamma, self.batch_size, self.double_q = n_actions, gamma, batch_size, double_q
+        self.epsilon_start, self.epsilon_end, self.epsilon_steps = epsilon_start, epsilon_end, epsilon_steps
+        self.target_every, self.updates, self.actions = target_every, 0, 0
+
+    @property
+    def epsilon(self) -> float:
+        """The chance ε that the next action is a random one."""
+        fraction = min(1.0, self.actions / self.epsilon_steps)
+        return self.epsilon_start + fraction * (self.epsilon_end - self.epsilon_start)
+
+    @torch.inference_mode()
+    def act(self, obs: np.ndarray, explore: bool = True) -> np.ndarray:
+        """The action for one observation [obs_dim], or one for each of a batch [batch, obs_dim]: ε-greedy or greedy."""
+        action = self.q_net(torch.as_tensor(obs)).argmax(dim=-1).numpy()
+        if explore:
+            random_action = self.rng.integers(self.n_actions, size=action.shape)
+            action = np.where(self.rng.random(action.shape) < self.epsilon, random_action, action)
+            self.actions += action.size
+        return action[()]
+
+    def learn(self) -> dict[str, float]:
+        """One update from a batch of the replay memory (Mnih et al., algorithm 1). Returns what is to be drawn."""
+        batch = self.replay.sample(self.batch_size)
+        with torch.no_grad():
+            next_q = self.target_net(batch.next_obs)  # [batch, n_actions]
+            # Double DQN (eq. 4): the online network chooses, the target network values. A maximum over noisy values
+            # is too high; it no longer is when the noise of the choice is not the noise of the value.
+            choosing_q = self.q_net(batch.next_obs) if self.double_q else next_q
+            next_value = next_q.gather(1, choosing_q.argmax(dim=1, keepdim=True)).squeeze(1)  # [batch]
+            td_target = batch.reward + self.gamma * (1 - batch.terminated) * next_value
+        q = self.q_net(batch.obs).gather(1, batch.action.unsqueeze(1)).squeeze(1)  # [batch]
+        loss = F.smooth_l1_loss(q, td_target)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.updates += 1
+        if self.updates % self.target_every == 0:
+            self.target_net.load_state_dict(self.q_net.state_dict())
+        return {"loss/q": loss.item(), "policy/mean_q": q.mean().item(), "policy/epsilon": self.epsilon}
+
+    def state_dict(self) -> dict:
+        """All that training needs to go on."""
+        return {
+            "q_net": self.q_net.state_dict(),
+            "target_net": self.target_net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "replay": self.replay.state_dict(),
+            "updates": self.updates,
+            "actions": self.actions,
+            "rng": self.rng.bit_generator.state,
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take over what `state_dict` returned. Raises KeyError, RuntimeError or ValueError if it does not fit."""
+        for name in ("q_net", "target_net", "optimizer", "replay"):
+            getattr(self, name).load_state_dict(state[name])
+        self.updates, self.actions = state["updates"], state["actions"]
+        self.rng.bit_generator.state = state["rng"]
