@@ -2,7 +2,7 @@
 
 Differs from DQN in two things:
 - Samples a transition the more often, the more it surprised when last learned from: by |TD error|^α, not uniformly.
-- Weights it the less for that: by (N · P)^-β, because a network fitted to surprises alone would be biased.
+- Weights its loss the less for that, by (N · P)^-β: what is sampled too often must not count too much.
 """
 
 import copy
@@ -18,10 +18,11 @@ import torch.nn.functional as F
 class Agent:
     """Learns a network for the action values, and acts ε-greedily on them.
 
-    hidden: units in each hidden layer. capacity: transitions in the replay memory. target_every: updates from one
-    renewal of the target network to the next. epsilon_start, epsilon_end, epsilon_steps: the chance ε of a random
-    action falls in a straight line from the first to the second over so many actions. double_q: Double DQN.
-    priority_alpha, priority_beta, priority_beta_steps: α; β at first, and the updates until it is 1.
+    hidden: units in each hidden layer. learning_rate: of Adam at first; it falls in a straight line to 0 over
+    `learning_steps` updates, so that the network comes to rest. gamma: discount γ. capacity: transitions remembered.
+    tau: the share τ of its way that the target network goes in each update. epsilon_start, epsilon_end, epsilon_steps:
+    the chance ε of a random action falls from the first to the second over so many actions. double_q: Double DQN.
+    priority_alpha, priority_beta, priority_beta_steps: α; β at first, and after how many updates it is 1.
     """
 
     def __init__(
@@ -31,13 +32,14 @@ class Agent:
         *,
         hidden: int,
         learning_rate: float,
+        learning_steps: int,
         gamma: float,
         batch_size: int,
         capacity: int,
         priority_alpha: float,
         priority_beta: float,
         priority_beta_steps: int,
-        target_every: int,
+        tau: float,
         epsilon_start: float,
         epsilon_end: float,
         epsilon_steps: int,
@@ -49,11 +51,13 @@ class Agent:
         self.q_net = QNetwork(obs_dim, n_actions, hidden)
         self.target_net = copy.deepcopy(self.q_net).requires_grad_(False)
         self.optimizer = torch.optim.Adam(self.q_net.parameters(), lr=learning_rate, fused=True)
-        self.replay = PrioritizedReplayBuffer(capacity, obs_dim, np.int64, self.rng, alpha=priority_alpha)
-        self.beta_start, self.beta_steps = priority_beta, priority_beta_steps
-        self.n_actions, self.gamma, self.batch_size, self.double_q = n_actions, gamma, batch_size, double_q
+        self.schedule = torch.optim.lr_scheduler.LinearLR(self.optimizer, 1.0, 0.0, total_iters=learning_steps)
+        self.replay = PrioritizedReplayBuffer(
+            capacity, obs_dim, np.int64, self.rng, priority_alpha, priority_beta, priority_beta_steps
+        )
+        self.n_actions, self.gamma, self.batch_size, self.tau = n_actions, gamma, batch_size, tau
         self.epsilon_start, self.epsilon_end, self.epsilon_steps = epsilon_start, epsilon_end, epsilon_steps
-        self.target_every, self.updates, self.actions = target_every, 0, 0
+        self.double_q, self.actions = double_q, 0
 
     @property
     def epsilon(self) -> float:
@@ -73,12 +77,11 @@ class Agent:
 
     def learn(self) -> dict[str, float]:
         """One update from a batch of the replay memory (Mnih et al., algorithm 1). Returns what is to be drawn."""
-        beta = self.beta_start + min(1.0, self.updates / self.beta_steps) * (1 - self.beta_start)
-        batch, index, weight = self.replay.sample(self.batch_size, beta)
+        batch, index, weight = self.replay.sample_prioritized(self.batch_size)
         with torch.no_grad():
             next_q = self.target_net(batch.next_obs)  # [batch, n_actions]
-            # Double DQN (eq. 4): the online network chooses, the target network values. A maximum over noisy values
-            # is too high; it no longer is when the noise of the choice is not the noise of the value.
+            # The best of several noisy values is too high on average. Double DQN (eq. 4) lets the online network choose
+            # the action and the target network value it: noise that misleads the choice is then not in the value.
             choosing_q = self.q_net(batch.next_obs) if self.double_q else next_q
             next_value = next_q.gather(1, choosing_q.argmax(dim=1, keepdim=True)).squeeze(1)  # [batch]
             td_target = batch.reward + self.gamma * (1 - batch.terminated) * next_value
@@ -87,32 +90,20 @@ class Agent:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        self.replay.update(index, (td_target - q).detach().numpy())
-        self.updates += 1
-        if self.updates % self.target_every == 0:
-            self.target_net.load_state_dict(self.q_net.state_dict())
-        return {
-            "loss/q": loss.item(),
-            "policy/mean_q": q.mean().item(),
-            "policy/epsilon": self.epsilon,
-            "policy/beta": beta,
-        }
+        self.schedule.step()
+        self.replay.update_priorities(index, (td_target - q).detach().numpy())
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.target_net.parameters()), list(self.q_net.parameters()), self.tau)
+        return {"loss/q": loss.item(), "policy/mean_q": q.mean().item(), "policy/epsilon": self.epsilon}
 
     def state_dict(self) -> dict:
         """All that training needs to go on."""
-        return {
-            "q_net": self.q_net.state_dict(),
-            "target_net": self.target_net.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "replay": self.replay.state_dict(),
-            "updates": self.updates,
-            "actions": self.actions,
-            "rng": self.rng.bit_generator.state,
-        }
+        parts = ("q_net", "target_net", "optimizer", "schedule", "replay")
+        state = {name: getattr(self, name).state_dict() for name in parts}
+        return state | {"actions": self.actions, "rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, state: dict) -> None:
         """Take over what `state_dict` returned. Raises KeyError, RuntimeError or ValueError if it does not fit."""
-        for name in ("q_net", "target_net", "optimizer", "replay"):
+        for name in ("q_net", "target_net", "optimizer", "schedule", "replay"):
             getattr(self, name).load_state_dict(state[name])
-        self.updates, self.actions = state["updates"], state["actions"]
-        self.rng.bit_generator.state = state["rng"]
+        self.actions, self.rng.bit_generator.state = state["actions"], state["rng"]

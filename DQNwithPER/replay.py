@@ -59,76 +59,78 @@ class ReplayBuffer:
 
 
 class SumTree:
-    """Numbers p_i >= 0 under a binary tree of their sums: setting and finding take O(log n), here for many at once.
+    """Numbers p_i >= 0 under a binary tree of their sums; setting and finding take O(log n) each, many at once.
 
-    The root is node 1; the children of node k are 2k and 2k + 1; the leaves, at the end of the array, are the p_i.
+    The root is node 1, the children of node k are 2k and 2k + 1, and the leaves, at the end, are the p_i.
     """
 
     def __init__(self, capacity: int):
-        self.depth = max(1, (capacity - 1).bit_length())
-        self.first_leaf = 2**self.depth
-        self.nodes = np.zeros(2 * self.first_leaf)
-
-    @property
-    def total(self) -> float:
-        return self.nodes[1]
+        self.depth = (capacity - 1).bit_length()
+        self.nodes = np.zeros(2 * 2**self.depth)
 
     def __getitem__(self, index: int | np.ndarray) -> np.ndarray:
-        return self.nodes[self.first_leaf + index]
+        return self.nodes[2**self.depth + index]
 
     def __setitem__(self, index: int | np.ndarray, value: float | np.ndarray) -> None:
-        node = self.first_leaf + index
+        node = 2**self.depth + index
         self.nodes[node] = value
-        for _ in range(self.depth):  # all at once, one level up at a time
+        for _ in range(self.depth):  # one level up at a time, for all
             node = node // 2
             self.nodes[node] = self.nodes[2 * node] + self.nodes[2 * node + 1]
 
     def find(self, mass: np.ndarray) -> np.ndarray:
-        """For each mass in [0, total) the index i where p_0 + ... + p_i first exceeds it."""
+        """For each mass [batch] the first i with p_0 + ... + p_i > mass. Each mass lies in [0, sum of all p)."""
         node = np.ones(len(mass), np.int64)
-        for _ in range(self.depth):
+        for _ in range(self.depth):  # one level down at a time, for all
             left = 2 * node
             goes_right = mass >= self.nodes[left]
-            mass = np.where(goes_right, mass - self.nodes[left], mass)
+            mass = mass - goes_right * self.nodes[left]
             node = left + goes_right
-        return node - self.first_leaf
+        return node - 2**self.depth
 
 
 class PrioritizedReplayBuffer(ReplayBuffer):
-    """Samples transition i with probability P(i) = p_i / Σ p, where p_i = (|δ_i| + 1e-6)^α (eq. 1, proportional)."""
+    """Samples transition i with probability P(i) = p_i / Σ p, where p_i = (|δ_i| + 1e-6)^α (eq. 1, proportional).
 
-    def __init__(self, capacity: int, obs_dim: int, action_type: np.dtype, rng: np.random.Generator, *, alpha: float):
+    beta: exponent β of the importance weights; it rises in a straight line to 1 over `beta_steps` samplings.
+    """
+
+    def __init__(self, capacity, obs_dim, action_type, rng, alpha: float, beta: float, beta_steps: int):
         super().__init__(capacity, obs_dim, action_type, rng)
-        self.priorities, self.alpha, self.max_priority = SumTree(capacity), alpha, 1.0
+        self.priorities, self.max_priority = SumTree(capacity), 1.0
+        self.alpha, self.beta, self.beta_step = alpha, beta, (1 - beta) / beta_steps
 
     def add(self, obs: np.ndarray, action: np.ndarray, reward: float, next_obs: np.ndarray, terminated: bool) -> None:
-        """Store one transition, at the highest priority so far: all are to be learned from at least once."""
+        """Store one transition with the highest priority so far, so that each is learned from at least once."""
         self.priorities[self.added % len(self.transitions)] = self.max_priority
         super().add(obs, action, reward, next_obs, terminated)
 
-    def sample(self, batch_size: int, beta: float) -> tuple[Batch, np.ndarray, Tensor]:
-        """A batch, where its transitions lie [batch], and their importance weights (N · P)^-β over the largest [batch].
+    def sample_prioritized(self, batch_size: int) -> tuple[Batch, np.ndarray, Tensor]:
+        """A batch, its places in the memory [batch], and its importance weights (N · P)^-β over the largest [batch].
 
-        Stratified: one transition out of each of `batch_size` equal parts of the priority mass.
+        Stratified: one transition from each of `batch_size` equal parts of the sum of priorities.
         """
-        part = (np.arange(batch_size) + self.rng.random(batch_size)) / batch_size
-        index = np.minimum(self.priorities.find(part * self.priorities.total), len(self) - 1)  # may round to the end
-        weight = (len(self) * self.priorities[index] / self.priorities.total) ** -beta
+        total = self.priorities.nodes[1]
+        mass = (np.arange(batch_size) + self.rng.random(batch_size)) / batch_size * total
+        index = np.minimum(self.priorities.find(mass), len(self) - 1)  # rounding may lead past the last one
+        weight = (len(self) * self.priorities[index] / total) ** -self.beta
+        self.beta = min(1.0, self.beta + self.beta_step)
         return self.batch(index), index, torch.from_numpy((weight / weight.max()).astype(np.float32))
 
-    def update(self, index: np.ndarray, td_error: np.ndarray) -> None:
-        """Set the priorities of the transitions at `index` [batch] from their new TD errors [batch]."""
+    def update_priorities(self, index: np.ndarray, td_error: np.ndarray) -> None:
+        """Rank the transitions at `index` [batch] by their new TD errors [batch]."""
         priority = (np.abs(td_error) + 1e-6) ** self.alpha
         self.priorities[index] = priority
         self.max_priority = max(self.max_priority, float(priority.max()))
 
     def state_dict(self) -> dict:
-        """What is stored, and how surprising it is."""
+        """What is stored, how surprising each was, and how far β has come."""
         priorities = self.priorities[np.arange(len(self))]
-        return super().state_dict() | {"priorities": priorities, "max_priority": self.max_priority}
+        state = {"priorities": priorities, "max_priority": self.max_priority, "beta": self.beta}
+        return super().state_dict() | state
 
     def load_state_dict(self, state: dict) -> None:
         """Take over what `state_dict` returned. Raises ValueError if it was of another capacity or shape."""
         super().load_state_dict(state)
         self.priorities[np.arange(len(self))] = state["priorities"]
-        self.max_priority = state["max_priority"]
+        self.max_priority, self.beta = state["max_priority"], state["beta"]

@@ -1,8 +1,9 @@
 """DQN, the deep Q-network (Mnih et al. 2015), with Double DQN (van Hasselt et al. 2016) as an option.
 
-Q-learning with three things changed so that a neural network can take the place of the table:
-- Replay: learns from random batches of stored transitions, not from each as it comes; neighbours look too much alike.
-- Target network: a copy of the network, renewed only now and then, gives the targets; else they move at every update.
+Q-learning with three things added, so that a neural network can take the place of the table:
+- Replay: learns from random batches of stored transitions; neighbours in time are too much alike to learn from in turn.
+- Target network: a slow copy of the network gives the targets, which would else move with every update. It follows by a
+  small step each time (Lillicrap et al. 2016), smoother than the paper's whole copy every 10,000 updates.
 - Huber loss: an error beyond ±1 pulls no harder than one of ±1, so that no surprise throws the network off.
 """
 
@@ -19,9 +20,10 @@ import torch.nn.functional as F
 class Agent:
     """Learns a network for the action values, and acts ε-greedily on them.
 
-    hidden: units in each hidden layer. capacity: transitions in the replay memory. target_every: updates from one
-    renewal of the target network to the next. epsilon_start, epsilon_end, epsilon_steps: the chance ε of a random
-    action falls in a straight line from the first to the second over so many actions. double_q: Double DQN.
+    hidden: units in each hidden layer. learning_rate: of Adam at first; it falls in a straight line to 0 over
+    `learning_steps` updates, so that the network comes to rest. gamma: discount γ. capacity: transitions remembered.
+    tau: the share τ of its way that the target network goes in each update. epsilon_start, epsilon_end, epsilon_steps:
+    the chance ε of a random action falls from the first to the second over so many actions. double_q: Double DQN.
     """
 
     def __init__(
@@ -31,10 +33,11 @@ class Agent:
         *,
         hidden: int,
         learning_rate: float,
+        learning_steps: int,
         gamma: float,
         batch_size: int,
         capacity: int,
-        target_every: int,
+        tau: float,
         epsilon_start: float,
         epsilon_end: float,
         epsilon_steps: int,
@@ -46,10 +49,11 @@ class Agent:
         self.q_net = QNetwork(obs_dim, n_actions, hidden)
         self.target_net = copy.deepcopy(self.q_net).requires_grad_(False)
         self.optimizer = torch.optim.Adam(self.q_net.parameters(), lr=learning_rate, fused=True)
+        self.schedule = torch.optim.lr_scheduler.LinearLR(self.optimizer, 1.0, 0.0, total_iters=learning_steps)
         self.replay = ReplayBuffer(capacity, obs_dim, np.int64, self.rng)
-        self.n_actions, self.gamma, self.batch_size, self.double_q = n_actions, gamma, batch_size, double_q
+        self.n_actions, self.gamma, self.batch_size, self.tau = n_actions, gamma, batch_size, tau
         self.epsilon_start, self.epsilon_end, self.epsilon_steps = epsilon_start, epsilon_end, epsilon_steps
-        self.target_every, self.updates, self.actions = target_every, 0, 0
+        self.double_q, self.actions = double_q, 0
 
     @property
     def epsilon(self) -> float:
@@ -72,8 +76,8 @@ class Agent:
         batch = self.replay.sample(self.batch_size)
         with torch.no_grad():
             next_q = self.target_net(batch.next_obs)  # [batch, n_actions]
-            # Double DQN (eq. 4): the online network chooses, the target network values. A maximum over noisy values
-            # is too high; it no longer is when the noise of the choice is not the noise of the value.
+            # The best of several noisy values is too high on average. Double DQN (eq. 4) lets the online network choose
+            # the action and the target network value it: noise that misleads the choice is then not in the value.
             choosing_q = self.q_net(batch.next_obs) if self.double_q else next_q
             next_value = next_q.gather(1, choosing_q.argmax(dim=1, keepdim=True)).squeeze(1)  # [batch]
             td_target = batch.reward + self.gamma * (1 - batch.terminated) * next_value
@@ -82,26 +86,19 @@ class Agent:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        self.updates += 1
-        if self.updates % self.target_every == 0:
-            self.target_net.load_state_dict(self.q_net.state_dict())
+        self.schedule.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.target_net.parameters()), list(self.q_net.parameters()), self.tau)
         return {"loss/q": loss.item(), "policy/mean_q": q.mean().item(), "policy/epsilon": self.epsilon}
 
     def state_dict(self) -> dict:
         """All that training needs to go on."""
-        return {
-            "q_net": self.q_net.state_dict(),
-            "target_net": self.target_net.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "replay": self.replay.state_dict(),
-            "updates": self.updates,
-            "actions": self.actions,
-            "rng": self.rng.bit_generator.state,
-        }
+        parts = ("q_net", "target_net", "optimizer", "schedule", "replay")
+        state = {name: getattr(self, name).state_dict() for name in parts}
+        return state | {"actions": self.actions, "rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, state: dict) -> None:
         """Take over what `state_dict` returned. Raises KeyError, RuntimeError or ValueError if it does not fit."""
-        for name in ("q_net", "target_net", "optimizer", "replay"):
+        for name in ("q_net", "target_net", "optimizer", "schedule", "replay"):
             getattr(self, name).load_state_dict(state[name])
-        self.updates, self.actions = state["updates"], state["actions"]
-        self.rng.bit_generator.state = state["rng"]
+        self.actions, self.rng.bit_generator.state = state["actions"], state["rng"]

@@ -18,17 +18,18 @@ SOLVED_SCORE = 200.0  # return at which the landing counts as learned
 SEED = 0
 
 HIDDEN = 128  # units in each of the two hidden layers
-LEARNING_RATE = 1e-3  # step size of Adam
+LEARNING_RATE = 1e-3  # step size of Adam at first
+LEARNING_STEPS = TOTAL_STEPS  # updates over which it falls to 0
 GAMMA = 0.99  # discount γ
 BATCH_SIZE = 64  # transitions in one update
 CAPACITY = 100_000  # transitions in the replay memory
-LEARNING_STARTS = 500  # environment steps before the first update
-TRAIN_EVERY = 1  # environment steps from one update to the next
-TARGET_EVERY = 100  # updates from one copy into the target network to the next
-EPSILON_START = 1.0  # chance ε of a random action at the start
-EPSILON_END = 0.1  # and from EPSILON_STEPS on
+TAU = 0.01  # the target network's step towards the online network, τ
+LEARNING_STARTS = 1_000  # environment steps before the first update
+TRAIN_EVERY = 2  # environment steps from one update to the next
+EPSILON_START = 1.0  # chance of a random action at first, ε
+EPSILON_END = 0.02  # and in the end
 EPSILON_STEPS = 10_000  # actions over which it falls
-DOUBLE_Q = True  # Double DQN; False: as in the DQN paper
+DOUBLE_Q = True  # Double DQN; False is the DQN of 2015
 EVAL_EVERY = 5_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
 EVAL_EPISODES = 20  # episodes in each
 
@@ -43,10 +44,11 @@ def make_agent(env: gym.Env, seed: int) -> Agent:
         int(env.action_space.n),
         hidden=HIDDEN,
         learning_rate=LEARNING_RATE,
+        learning_steps=LEARNING_STEPS,
         gamma=GAMMA,
         batch_size=BATCH_SIZE,
         capacity=CAPACITY,
-        target_every=TARGET_EVERY,
+        tau=TAU,
         epsilon_start=EPSILON_START,
         epsilon_end=EPSILON_END,
         epsilon_steps=EPSILON_STEPS,

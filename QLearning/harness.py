@@ -5,7 +5,6 @@ import copy
 import importlib.util
 import io
 import json
-import math
 import os
 import signal
 import sys
@@ -29,8 +28,7 @@ import gymnasium as gym
 import imageio
 import numpy as np
 import torch
-from tensorboardX import summary
-from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX import event_file_writer, summary
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from torch.utils._pytree import tree_leaves
 from tqdm import tqdm
@@ -39,9 +37,8 @@ FOLDER = Path(__file__).resolve().parent
 FINAL_EPISODES = 100  # the score is the mean over this many fresh episodes
 CHOICE_SEED, FINAL_SEED = 1_000_000, 2_000_000  # added to the seed: training, choosing and scoring share no episode
 SAVE_SECONDS = 30.0  # from one checkpoint to the next
-torch.serialization.add_safe_globals(  # a checkpoint holds tensors, plain values and these, no code
-    [np._core.multiarray._reconstruct, np.ndarray, np.dtype, *{type(np.dtype(code)) for code in "?bBhHiIlLqQfdV"}]
-)
+torch.serialization.add_safe_globals([np._core.multiarray._reconstruct, np.ndarray, np.dtype])  # and no code:
+torch.serialization.add_safe_globals(list({type(np.dtype(code)) for code in "?bBhHiIlLqQfdV"}))
 
 
 class Run:
@@ -59,13 +56,12 @@ class Run:
                 refuse(f"{path} holds a run already; --resume goes on with it")
             path.mkdir(parents=True, exist_ok=True)
             self.kept = {"algorithm": FOLDER.name, "env_id": task.ENV_ID, "seed": seed, "total_steps": task.TOTAL_STEPS}
-            self.kept |= {"step": 0, "train_seconds": 0.0, "best_score": -math.inf, "best": None, "agent": None}
+            self.kept |= {"step": 0, "train_seconds": 0.0, "best_score": -np.inf, "best": None, "agent": None}
         self.kept["total_steps"] = steps or self.kept["total_steps"]
-        self.task, self.path, self.interrupted = task, path, False
-        self.step = self.last_step = self.kept["step"]
-        self.last_time, self.last_save, self.sums, self.shown = time.perf_counter(), 0.0, {}, {}
+        self.task, self.path, self.interrupted, self.values, self.shown = task, path, False, {}, {}
+        self.step, self.last_step, self.last_time = self.kept["step"], self.kept["step"], time.perf_counter()
         self.bar = tqdm(total=self.kept["total_steps"], initial=self.step, unit=" steps", disable=None)
-        self.events = EventsWriter(str(path / "events"), filename_suffix=f".{self.step}.{os.getpid()}")
+        self.events = event_file_writer.EventsWriter(f"{path}/events", filename_suffix=f".{self.step}.{os.getpid()}")
         if resume:  # TensorBoard drops what was drawn after the checkpoint
             self.events.write_event(Event(step=self.step + 1, session_log=SessionLog(status=SessionLog.START)))
 
@@ -94,10 +90,9 @@ class Run:
     def log(self, step: int, values: dict[str, float]) -> None:
         """Note values for the curves. A point is the mean of all that was noted since the point before it."""
         for tag, value in values.items():
-            if not math.isfinite(value):
+            if not np.isfinite(value):
                 refuse(f"{tag} became {value} at step {step}; the last good checkpoint is in {self.path}")
-            total, count = self.sums.get(tag, (0.0, 0))
-            self.sums[tag] = total + float(value), count + 1
+            self.values.setdefault(tag, []).append(value)
 
     def evaluate(self, step: int, keep_best: bool = False) -> None:
         """Draw the agent's score as it is now. With `keep_best` the best agent seen is the one that counts."""
@@ -115,23 +110,24 @@ class Run:
     def draw(self) -> None:
         """Put a point on every curve and move the progress bar."""
         seconds, count = time.perf_counter() - self.last_time, self.step - self.last_step
-        points = {tag: total / n for tag, (total, n) in self.sums.items()} | {"speed/steps_per_second": count / seconds}
-        for tag, value in points.items():
+        points = {tag: float(np.mean(values)) for tag, values in self.values.items()}
+        for tag, value in (points | {"speed/steps_per_second": count / seconds}).items():
             self.write(tag, value)
-            if tag == "episode/return" or tag.startswith("policy/"):
-                self.shown[tag.split("/")[1]] = f"{value:.4g}"
+        chosen = [tag for tag in points if tag == "episode/return" or tag.startswith("policy/")]
+        self.shown |= {tag.split("/")[1]: f"{points[tag]:.4g}" for tag in chosen}
         self.bar.set_postfix(self.shown, refresh=False)
         self.bar.update(count)
         self.kept["train_seconds"] += seconds
-        self.sums, self.last_step, self.last_time = {}, self.step, time.perf_counter()
+        self.values, self.last_step, self.last_time = {}, self.step, time.perf_counter()
 
     def save(self) -> None:
-        """Write the checkpoint, unless the agent is broken."""
+        """Write the checkpoint beside the last one, then over it, so that one always loads; not if the agent is broken."""
         self.kept |= {"step": self.step, "agent": self.agent.state_dict()}
         if not all(leaf.isfinite().all() for leaf in tree_leaves(self.kept) if isinstance(leaf, torch.Tensor)):
             refuse(f"the agent is not finite at step {self.step}; the last good checkpoint is in {self.path}")
         torch.save(self.kept, memory := io.BytesIO())
-        replace(self.path / "checkpoint.pt", memory.getbuffer())
+        (self.path / "checkpoint.pt.tmp").write_bytes(memory.getbuffer())
+        os.replace(self.path / "checkpoint.pt.tmp", self.path / "checkpoint.pt")
         self.events.flush()
         self.last_save = time.perf_counter()
 
@@ -145,22 +141,11 @@ class Run:
         self.write("eval/score", score)
         self.events.close()
         result = {name: self.kept[name] for name in ("algorithm", "env_id", "seed", "train_seconds")}
-        result |= {"env_steps": self.step, "score": score, "score_std": std, "eval_episodes": FINAL_EPISODES}
-        result |= {"solved_score": wanted, "solved": solved}
-        replace(self.path / "result.json", json.dumps(result, indent=2).encode())
-        print(
-            "solved:" if solved else "NOT solved:",
-            f"score {score:.2f} ± {std:.2f} over {FINAL_EPISODES} episodes,",
-            end=" ",
-        )
-        print(f"wanted {wanted:g}; saved in {self.path}")
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write a file beside `path`, then over it: at any moment there is one that loads."""
-    beside = path.with_name(path.name + ".tmp")
-    beside.write_bytes(content)
-    os.replace(beside, path)
+        result |= {"env_steps": self.step, "eval_episodes": FINAL_EPISODES, "solved_score": wanted, "solved": solved}
+        result |= {"score": score, "score_std": std}
+        (self.path / "result.json").write_text(json.dumps(result, indent=2))
+        print(f"{'solved' if solved else 'NOT solved'}: score {score:.2f} ± {std:.2f} over {FINAL_EPISODES} episodes")
+        print(f"(wanted: {wanted:g}); saved in {self.path}")
 
 
 def load(path: Path | None) -> tuple[Path, dict]:
@@ -168,13 +153,12 @@ def load(path: Path | None) -> tuple[Path, dict]:
     files = [path / "checkpoint.pt"] if path else sorted(FOLDER.glob("runs/*/checkpoint.pt"))
     if not files:
         refuse(f"no trained agent in {FOLDER / 'runs'} yet; train one: python main.py")
-    content = io.BytesIO(files[-1].read_bytes())
     try:
-        kept = torch.load(content, weights_only=True)
+        kept = torch.load(files[-1], weights_only=True)
         if kept["algorithm"] != FOLDER.name:
             refuse(f"{files[-1]} is of {kept['algorithm']}, not of {FOLDER.name}")
     except Exception:  # torch has many ways to say that it cannot read a file
-        refuse(f"{files[-1]} is cut short, or not a checkpoint of this program")
+        refuse(f"{files[-1]} is {'cut short, or no checkpoint of ours' if files[-1].exists() else 'not there'}")
     return files[-1].parent, kept
 
 
@@ -188,18 +172,19 @@ def fill(agent, state: dict, path: Path) -> None:
 
 def show(task, path: Path | None, film: Path | None) -> None:
     """Play with a trained agent: five episodes in a window, or one into the GIF `film`."""
+    if film and film.suffix != ".gif":
+        refuse(f"{film} has to end in .gif")
     if not film and sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
         refuse("no screen to open a window on; write a film instead: --record FILE.gif")
     path, kept = load(path)
+    os.environ |= {"SDL_VIDEODRIVER": "dummy"} if film else {}
     env = gym.wrappers.RenderCollection(task.make_env("rgb_array")) if film else task.make_env("human")
     fill(agent := task.make_agent(env, kept["seed"]), kept["agent"] | (kept["best"] or {}), path)
     for episode in range(1 if film else 5):
         print(f"score {task.evaluate(agent, 1, FINAL_SEED + kept['seed'] + episode, env)[0]:.2f}")
-    if film:  # every second frame, at half size
-        frames, pause = [frame[::2, ::2] for frame in env.render()[::2]], 2000 / env.metadata["render_fps"]
-        imageio.mimsave(memory := io.BytesIO(), frames, format="gif", duration=pause, loop=0)
-        replace(film, memory.getbuffer())
-    env.close()
+    if film:
+        frames = [frame[::2, ::2] for frame in env.render()]  # at half size
+        imageio.mimsave(film, frames, format="gif", duration=1000 / env.metadata["render_fps"], loop=0)
 
 
 def main() -> None:
@@ -229,4 +214,5 @@ def main() -> None:
         print(f"stopped; saved at step {run.step}. Go on with: python main.py --resume --run {run.path}")
         sys.exit(130)
     except (OSError, ModuleNotFoundError, gym.error.Error) as error:
-        refuse(error)
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        os._exit(2)  # at once: on a full disk even closing the event file would fail

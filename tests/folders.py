@@ -1,0 +1,55 @@
+"""Loads the modules of one folder at a time: every folder has an agent.py, and they cannot all be `agent` at once."""
+
+import importlib
+import sys
+from types import ModuleType, SimpleNamespace
+
+import lineage
+
+ROOMS = ("harness", "model", "replay", "env", "picture", "agent", "main")
+
+
+def load(folder: str) -> SimpleNamespace:
+    """The modules of the folder: load("Sarsa").agent.Agent; None for a room that it has not."""
+    path = str(lineage.ROOT / folder)
+    for room in ROOMS:
+        sys.modules.pop(room, None)
+    sys.path.insert(0, path)
+    try:
+        importlib.invalidate_caches()
+        rooms: dict[str, ModuleType | None] = {
+            room: importlib.import_module(room) if (lineage.ROOT / folder / f"{room}.py").exists() else None
+            for room in ROOMS
+        }
+    finally:
+        sys.path.remove(path)
+        for room in ROOMS:
+            sys.modules.pop(room, None)
+    return SimpleNamespace(**rooms)
+
+
+def start_run(rooms: SimpleNamespace, path, steps: int, seed: int = 0, resume: bool = False):
+    """A run of the folder's main.py, in a folder of the test's own."""
+    return rooms.harness.Run(rooms.main, None if resume else seed, steps, path, resume)
+
+
+def train(rooms: SimpleNamespace, path, steps: int, seed: int = 0, resume: bool = False):
+    """Train for `steps` steps in `path` and save; the agent."""
+    run = start_run(rooms, path, steps, seed, resume)
+    agent = rooms.main.train(run, run.kept["seed"], run.kept["total_steps"])
+    run.save()
+    return agent
+
+
+def leaves(state, name: str = "") -> dict:
+    """All values of a nested state, each under its path."""
+    if isinstance(state, dict):
+        return {k: v for key, value in state.items() for k, v in leaves(value, f"{name}.{key}").items()}
+    if isinstance(state, list | tuple):
+        return {k: v for i, value in enumerate(state) for k, v in leaves(value, f"{name}.{i}").items()}
+    return {name: state}
+
+
+TABULAR = [f for f in ("QLearning", "Sarsa", "SarsaLambda") if f in lineage.FOLDERS]
+DEEP = [f for f in lineage.FOLDERS if f not in TABULAR]
+Q_NETWORKS = [f for f in ("DeepQLearningNetwork(DQN)", "DuelingDQN", "DQNwithPER") if f in lineage.FOLDERS]
