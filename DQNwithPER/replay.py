@@ -67,13 +67,11 @@ class SumTree:
     def __init__(self, capacity: int):
         self.depth = (capacity - 1).bit_length()
         self.nodes = np.zeros(2 * 2**self.depth)
-
-    def __getitem__(self, index: int | np.ndarray) -> np.ndarray:
-        return self.nodes[2**self.depth + index]
+        self.leaves = self.nodes[2**self.depth :]
 
     def __setitem__(self, index: int | np.ndarray, value: float | np.ndarray) -> None:
+        self.leaves[index] = value
         node = 2**self.depth + index
-        self.nodes[node] = value
         for _ in range(self.depth):  # one level up at a time, for all
             node = node // 2
             self.nodes[node] = self.nodes[2 * node] + self.nodes[2 * node + 1]
@@ -82,18 +80,14 @@ class SumTree:
         """For each mass [batch] the first i with p_0 + ... + p_i > mass. Each mass lies in [0, sum of all p)."""
         node = np.ones(len(mass), np.int64)
         for _ in range(self.depth):  # one level down at a time, for all
-            left = 2 * node
-            goes_right = mass >= self.nodes[left]
-            mass = mass - goes_right * self.nodes[left]
-            node = left + goes_right
+            left = self.nodes[2 * node]
+            goes_right = mass >= left
+            mass, node = mass - goes_right * left, 2 * node + goes_right
         return node - 2**self.depth
 
 
 class PrioritizedReplayBuffer(ReplayBuffer):
-    """Samples transition i with probability P(i) = p_i / Σ p, where p_i = (|δ_i| + 1e-6)^α (eq. 1, proportional).
-
-    beta: exponent β of the importance weights; it rises in a straight line to 1 over `beta_steps` samplings.
-    """
+    """Samples i with probability P(i) = p_i / Σ p, p_i = (|δ_i| + 1e-6)^α (eq. 1). β is 1 after `beta_steps` draws."""
 
     def __init__(self, capacity, obs_dim, action_type, rng, alpha: float, beta: float, beta_steps: int):
         super().__init__(capacity, obs_dim, action_type, rng)
@@ -106,31 +100,25 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         super().add(obs, action, reward, next_obs, terminated)
 
     def sample_prioritized(self, batch_size: int) -> tuple[Batch, np.ndarray, Tensor]:
-        """A batch, its places in the memory [batch], and its importance weights (N · P)^-β over the largest [batch].
-
-        Stratified: one transition from each of `batch_size` equal parts of the sum of priorities.
-        """
+        """A batch, its places in the memory [batch], and its importance weights (N · P)^-β over the largest [batch]."""
         total = self.priorities.nodes[1]
+        # stratified: one transition from each of `batch_size` equal parts of the sum of priorities
         mass = (np.arange(batch_size) + self.rng.random(batch_size)) / batch_size * total
         index = np.minimum(self.priorities.find(mass), len(self) - 1)  # rounding may lead past the last one
-        weight = (len(self) * self.priorities[index] / total) ** -self.beta
+        weight = (len(self) * self.priorities.leaves[index] / total) ** -self.beta
         self.beta = min(1.0, self.beta + self.beta_step)
         return self.batch(index), index, torch.from_numpy((weight / weight.max()).astype(np.float32))
 
     def update_priorities(self, index: np.ndarray, td_error: np.ndarray) -> None:
         """Rank the transitions at `index` [batch] by their new TD errors [batch]."""
-        priority = (np.abs(td_error) + 1e-6) ** self.alpha
-        self.priorities[index] = priority
+        self.priorities[index] = priority = (np.abs(td_error) + 1e-6) ** self.alpha
         self.max_priority = max(self.max_priority, float(priority.max()))
 
     def state_dict(self) -> dict:
-        """What is stored, how surprising each was, and how far β has come."""
-        priorities = self.priorities[np.arange(len(self))]
-        state = {"priorities": priorities, "max_priority": self.max_priority, "beta": self.beta}
+        state = {"priorities": self.priorities.nodes, "max_priority": self.max_priority, "beta": self.beta}
         return super().state_dict() | state
 
     def load_state_dict(self, state: dict) -> None:
-        """Take over what `state_dict` returned. Raises ValueError if it was of another capacity or shape."""
         super().load_state_dict(state)
-        self.priorities[np.arange(len(self))] = state["priorities"]
+        self.priorities.nodes[:] = state["priorities"]
         self.max_priority, self.beta = state["max_priority"], state["beta"]

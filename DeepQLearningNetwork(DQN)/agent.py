@@ -4,7 +4,7 @@ Q-learning with three things added, so that a neural network can take the place 
 - Replay: learns from random batches of stored transitions; neighbours in time are too much alike to learn from in turn.
 - Target network: a slow copy of the network gives the targets, which would else move with every update. It follows by a
   small step each time (Lillicrap et al. 2016), smoother than the paper's whole copy every 10,000 updates.
-- Huber loss: an error beyond ±1 pulls no harder than one of ±1, so that no surprise throws the network off.
+- Huber loss: an error beyond ±δ pulls no harder than one of ±δ, so that no surprise throws the network off.
 """
 
 import copy
@@ -20,10 +20,9 @@ import torch.nn.functional as F
 class Agent:
     """Learns a network for the action values, and acts ε-greedily on them.
 
-    hidden: units in each hidden layer. learning_rate: of Adam at first; it falls in a straight line to 0 over
-    `learning_steps` updates, so that the network comes to rest. gamma: discount γ. capacity: transitions remembered.
-    tau: the share τ of its way that the target network goes in each update. epsilon_start, epsilon_end, epsilon_steps:
-    the chance ε of a random action falls from the first to the second over so many actions. double_q: Double DQN.
+    The learning rate falls in a straight line to 0 over `learning_steps` updates, so that the network comes to rest,
+    and the chance ε of a random action from `epsilon_start` to `epsilon_end` over `epsilon_steps` actions. The other
+    settings are explained where they are set, in main.py.
     """
 
     def __init__(
@@ -38,6 +37,7 @@ class Agent:
         batch_size: int,
         capacity: int,
         tau: float,
+        huber_delta: float,
         epsilon_start: float,
         epsilon_end: float,
         epsilon_steps: int,
@@ -51,7 +51,8 @@ class Agent:
         self.optimizer = torch.optim.Adam(self.q_net.parameters(), lr=learning_rate, fused=True)
         self.schedule = torch.optim.lr_scheduler.LinearLR(self.optimizer, 1.0, 0.0, total_iters=learning_steps)
         self.replay = ReplayBuffer(capacity, obs_dim, np.int64, self.rng)
-        self.n_actions, self.gamma, self.batch_size, self.tau = n_actions, gamma, batch_size, tau
+        self.n_actions, self.gamma, self.batch_size = n_actions, gamma, batch_size
+        self.tau, self.huber_delta = tau, huber_delta
         self.epsilon_start, self.epsilon_end, self.epsilon_steps = epsilon_start, epsilon_end, epsilon_steps
         self.double_q, self.actions = double_q, 0
 
@@ -82,7 +83,7 @@ class Agent:
             next_value = next_q.gather(1, choosing_q.argmax(dim=1, keepdim=True)).squeeze(1)  # [batch]
             td_target = batch.reward + self.gamma * (1 - batch.terminated) * next_value
         q = self.q_net(batch.obs).gather(1, batch.action.unsqueeze(1)).squeeze(1)  # [batch]
-        loss = F.smooth_l1_loss(q, td_target)
+        loss = F.huber_loss(q, td_target, delta=self.huber_delta)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

@@ -16,10 +16,9 @@ import torch.nn.functional as F
 class Agent:
     """Learns a network for the action values, and acts ε-greedily on them.
 
-    hidden: units in each hidden layer. learning_rate: of Adam at first; it falls in a straight line to 0 over
-    `learning_steps` updates, so that the network comes to rest. gamma: discount γ. capacity: transitions remembered.
-    tau: the share τ of its way that the target network goes in each update. epsilon_start, epsilon_end, epsilon_steps:
-    the chance ε of a random action falls from the first to the second over so many actions. double_q: Double DQN.
+    The learning rate falls in a straight line to 0 over `learning_steps` updates, so that the network comes to rest,
+    and the chance ε of a random action from `epsilon_start` to `epsilon_end` over `epsilon_steps` actions. The other
+    settings are explained where they are set, in main.py.
     """
 
     def __init__(
@@ -34,6 +33,7 @@ class Agent:
         batch_size: int,
         capacity: int,
         tau: float,
+        huber_delta: float,
         epsilon_start: float,
         epsilon_end: float,
         epsilon_steps: int,
@@ -47,7 +47,8 @@ class Agent:
         self.optimizer = torch.optim.Adam(self.q_net.parameters(), lr=learning_rate, fused=True)
         self.schedule = torch.optim.lr_scheduler.LinearLR(self.optimizer, 1.0, 0.0, total_iters=learning_steps)
         self.replay = ReplayBuffer(capacity, obs_dim, np.int64, self.rng)
-        self.n_actions, self.gamma, self.batch_size, self.tau = n_actions, gamma, batch_size, tau
+        self.n_actions, self.gamma, self.batch_size = n_actions, gamma, batch_size
+        self.tau, self.huber_delta = tau, huber_delta
         self.epsilon_start, self.epsilon_end, self.epsilon_steps = epsilon_start, epsilon_end, epsilon_steps
         self.double_q, self.actions = double_q, 0
 
@@ -78,7 +79,7 @@ class Agent:
             next_value = next_q.gather(1, choosing_q.argmax(dim=1, keepdim=True)).squeeze(1)  # [batch]
             td_target = batch.reward + self.gamma * (1 - batch.terminated) * next_value
         q = self.q_net(batch.obs).gather(1, batch.action.unsqueeze(1)).squeeze(1)  # [batch]
-        loss = F.smooth_l1_loss(q, td_target)
+        loss = F.huber_loss(q, td_target, delta=self.huber_delta)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

@@ -121,7 +121,7 @@ class Run:
         self.values, self.last_step, self.last_time = {}, self.step, time.perf_counter()
 
     def save(self) -> None:
-        """Write the checkpoint beside the last one, then over it, so that one always loads; not if the agent is broken."""
+        """Write a checkpoint, if the agent is sound: beside the last one, then over it, so that there is always one."""
         self.kept |= {"step": self.step, "agent": self.agent.state_dict()}
         if not all(leaf.isfinite().all() for leaf in tree_leaves(self.kept) if isinstance(leaf, torch.Tensor)):
             refuse(f"the agent is not finite at step {self.step}; the last good checkpoint is in {self.path}")
@@ -144,8 +144,8 @@ class Run:
         result |= {"env_steps": self.step, "eval_episodes": FINAL_EPISODES, "solved_score": wanted, "solved": solved}
         result |= {"score": score, "score_std": std}
         (self.path / "result.json").write_text(json.dumps(result, indent=2))
-        print(f"{'solved' if solved else 'NOT solved'}: score {score:.2f} ± {std:.2f} over {FINAL_EPISODES} episodes")
-        print(f"(wanted: {wanted:g}); saved in {self.path}")
+        verdict = f"{'solved' if solved else 'NOT solved'} (wanted: {wanted:g})"
+        print(f"score {score:.2f} ± {std:.2f} over {FINAL_EPISODES} episodes: {verdict}; saved in {self.path}")
 
 
 def load(path: Path | None) -> tuple[Path, dict]:

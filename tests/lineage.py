@@ -42,7 +42,7 @@ DIFFERS = {  # what the child's algorithm changes
     "Sarsa": {"agent.py": {"Agent.learn"}, "main.py": {"train"}},
     "SarsaLambda": {"agent.py": {"Agent", "Agent.__init__", "Agent.learn"}, "main.py": {"make_agent", "train"}},
     "DuelingDQN": {"model.py": {"QNetwork", "QNetwork.__init__", "QNetwork.forward"}},
-    "DQNwithPER": {"agent.py": {"Agent", "Agent.__init__", "Agent.learn"}, "main.py": {"make_agent"}},
+    "DQNwithPER": {"agent.py": {"Agent.__init__", "Agent.learn"}, "main.py": {"make_agent"}},
 }
 EVERYWHERE = {"main.py": {"evaluate"}, "replay.py": {"Batch", "ReplayBuffer"}}  # twins also from root to root
 

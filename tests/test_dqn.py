@@ -9,9 +9,10 @@ from folders import Q_NETWORKS, load
 
 SETTINGS = {
     "hidden": 8, "learning_rate": 1e-3, "learning_steps": 100, "gamma": 0.9, "batch_size": 3, "capacity": 3,
-    "tau": 0.25, "epsilon_start": 1.0, "epsilon_end": 0.1, "epsilon_steps": 1000, "double_q": True, "seed": 0,
+    "tau": 0.25, "huber_delta": 2.0, "double_q": True, "seed": 0,
+    "epsilon_start": 1.0, "epsilon_end": 0.1, "epsilon_steps": 1000,
 }  # fmt: skip
-PRIORITIES = {"priority_alpha": 0.6, "priority_beta": 0.4, "priority_beta_steps": 1000}
+PRIORITIES = {"priority_alpha": 0.6, "priority_beta": 0.4}
 
 
 def make(folder, **changed):
@@ -21,7 +22,7 @@ def make(folder, **changed):
 
 OBS = np.array([[0.1, 0.2], [-0.3, 0.4], [0.5, -0.6]], np.float32)
 NEXT = np.array([[0.7, 0.1], [0.2, -0.9], [0.3, 0.3]], np.float32)
-ACTION, REWARD = [0, 2, 1], [1.0, -2.0, 0.5]
+ACTION, REWARD = [0, 2, 1], [5.0, -2.0, 0.5]
 TERMINATED = [True, False, False]  # an end, an ordinary step, and a step at which only the time was up
 
 
@@ -71,7 +72,9 @@ def test_targets_loss_and_gradient_by_hand(folder, double_q, monkeypatch):
     reference = copy.deepcopy(agent.q_net)
     q = torch.stack([reference(torch.tensor(o))[a] for o, a in zip(OBS, ACTION, strict=True)])
     error = q - torch.tensor(y, dtype=torch.float32)
-    huber = torch.where(error.abs() < 1, 0.5 * error**2, error.abs() - 0.5)
+    assert (error.abs() < 2).any()
+    assert (error.abs() > 2).any(), "the case must show both sides of the Huber loss"
+    huber = torch.where(error.abs() < 2, 0.5 * error**2, 2 * (error.abs() - 1))
     loss = (torch.tensor(weight, dtype=torch.float32) * huber).mean()
     loss.backward()
     drawn = agent.learn()
@@ -81,9 +84,7 @@ def test_targets_loss_and_gradient_by_hand(folder, double_q, monkeypatch):
         torch.testing.assert_close(p.grad, expected.grad, rtol=1e-4, atol=1e-6)
     assert all(p.grad is None for p in agent.target_net.parameters())
     if folder == "DQNwithPER":
-        np.testing.assert_allclose(
-            agent.replay.priorities[np.arange(3)], (error.abs().detach() + 1e-6) ** 0.6, rtol=1e-4
-        )
+        np.testing.assert_allclose(agent.replay.priorities.leaves[:3], (error.abs().detach() + 1e-6) ** 0.6, rtol=1e-4)
 
 
 @pytest.mark.parametrize("folder", Q_NETWORKS)

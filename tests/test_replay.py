@@ -102,7 +102,7 @@ def test_sum_tree_against_a_linear_scan(capacity, rng):
         one = int(rng.integers(capacity))
         tree[one] = plain[one] = rng.exponential()
         np.testing.assert_allclose(tree.nodes[1], plain.sum())
-        np.testing.assert_array_equal(tree[np.arange(capacity)], plain)
+        np.testing.assert_array_equal(tree.leaves[:capacity], plain)
         mass = rng.random(20) * plain.sum() * (1 - 1e-9)
         scan = [next(i for i in range(capacity) if plain[: i + 1].sum() > m) for m in mass]
         np.testing.assert_array_equal(tree.find(mass), scan)
@@ -145,13 +145,13 @@ def test_importance_weights_by_formula(rng):
 def test_new_transitions_have_the_highest_priority_and_wrap_around():
     buffer = buffer_of("DQNwithPER", 8)
     fill(buffer, 8)
-    assert set(buffer.priorities[np.arange(8)]) == {1.0}
+    assert set(buffer.priorities.leaves) == {1.0}
     buffer.update_priorities(np.array([2, 5]), np.array([-32.0, 0.0]))
-    assert buffer.priorities[2] == pytest.approx(32**0.6)
-    assert buffer.priorities[5] == pytest.approx(1e-6**0.6)
+    assert buffer.priorities.leaves[2] == pytest.approx(32**0.6)
+    assert buffer.priorities.leaves[5] == pytest.approx(1e-6**0.6)
     fill(buffer, 2)  # overwrites the two oldest
-    assert buffer.priorities[0] == buffer.priorities[1] == pytest.approx(32**0.6)
-    assert buffer.priorities[3] == 1.0
+    assert buffer.priorities.leaves[0] == buffer.priorities.leaves[1] == pytest.approx(32**0.6)
+    assert buffer.priorities.leaves[3] == 1.0
 
 
 @PER

@@ -1,0 +1,83 @@
+"""Train a folder with many seeds; keep the results, draw its learning curve and put its row into the progress table.
+
+    python benchmarks/curves.py FOLDER ... [--seeds 10] [--jobs 2] [--timed 3]
+
+Writes benchmarks/results/FOLDER.json and FOLDER/curve.svg. With two jobs on two cores each run takes longer than alone:
+the seconds of the progress table are the median of the first --timed seeds, run once more one at a time.
+"""
+
+import argparse
+import json
+import statistics
+
+import numpy as np
+from common import FOLDERS, RESULTS, ROOT, machine, run_all
+from matplotlib.figure import Figure
+
+
+def measure(folder: str, seeds: int, jobs: int, timed: int) -> dict:
+    """Results and curves of seeds 0, 1, ..., and the time that one run takes alone."""
+    runs = []
+    for _, seed, result, curves in run_all([(folder, seed) for seed in range(seeds)], jobs):
+        print(
+            f"{folder} seed {seed}: {result['score']:.2f} {'solved' if result['solved'] else 'NOT solved'}", flush=True
+        )
+        runs.append({"seed": seed, "result": result, "curves": curves})
+    alone = [result["seconds"] for _, _, result, _ in run_all([(folder, seed) for seed in range(timed)], 1)]
+    return {"machine": machine(), "seconds_alone": alone, "runs": runs}
+
+
+def draw(folder: str, data: dict) -> None:
+    """The mean return while learning over all seeds, between the worst and the best; with the scores in the end."""
+    runs = [np.array(run["curves"]["episode/return"]) for run in data["runs"]]
+    steps = np.linspace(0, max(run[-1, 0] for run in runs), 100)
+    smooth = [np.interp(steps, run[:, 0], moving_mean(run[:, 1], max(1, len(run) // 30))) for run in runs]
+    result = data["runs"][0]["result"]
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
+    axes = figure.add_subplot(xlabel="environment steps", ylabel="return", title=f"{folder} on {result['env_id']}")
+    axes.fill_between(steps, np.min(smooth, axis=0), np.max(smooth, axis=0), alpha=0.25, label="worst to best seed")
+    axes.plot(steps, np.mean(smooth, axis=0), label=f"mean of {len(runs)} seeds, while learning")
+    axes.axhline(result["solved_score"], color="grey", linestyle="--", label="counts as learned")
+    scores = [run["result"]["score"] for run in data["runs"]]
+    axes.plot(np.full(len(scores), steps[-1]), scores, "k.", label="score of each seed in the end", clip_on=False)
+    low = np.min(np.concatenate([np.mean(smooth, axis=0)[5:], scores]))
+    axes.set_ylim(bottom=low - 0.15 * abs(low), top=max(*scores, np.max(smooth)) + 0.05 * abs(low))
+    axes.legend()
+    figure.savefig(ROOT / folder / "curve.svg", metadata={"Date": None})
+
+
+def moving_mean(values: np.ndarray, width: int) -> np.ndarray:
+    """The mean over the last `width` values, or over all there are so far."""
+    total = np.cumsum(np.insert(values, 0, 0.0))
+    first = np.maximum(0, np.arange(1, len(values) + 1) - width)
+    return (total[1:] - total[first]) / (np.arange(1, len(values) + 1) - first)
+
+
+def table_row(data: dict) -> tuple[str, str]:
+    """Score (worst to best seed, how many solved) and seconds, as the progress table shows them."""
+    scores = [run["result"]["score"] for run in data["runs"]]
+    solved = sum(run["result"]["solved"] for run in data["runs"])
+    digits = 0 if statistics.mean(scores) > 20 else 1 if min(scores) != max(scores) else 0
+    spread = (
+        f"{min(scores):.{digits}f} to {max(scores):.{digits}f}" if min(scores) != max(scores) else f"{scores[0]:.0f}"
+    )
+    return f"{spread}, {solved} of {len(scores)}", f"{statistics.median(data['seconds_alone']):.0f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", choices=FOLDERS, metavar="FOLDER")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--timed", type=int, default=3)
+    args = parser.parse_args()
+    RESULTS.mkdir(exist_ok=True)
+    for folder in args.folders:
+        data = measure(folder, args.seeds, args.jobs, args.timed)
+        (RESULTS / f"{folder}.json").write_text(json.dumps(data))
+        draw(folder, data)
+        print(folder, *table_row(data), sep=" | ")
+
+
+if __name__ == "__main__":
+    main()

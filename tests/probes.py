@@ -1,0 +1,50 @@
+"""Five tiny tasks, each failing for one reason only (after A. Jones, "Debugging RL, without the agonizing pain")."""
+
+import gymnasium as gym
+import numpy as np
+
+
+class Probe(gym.Env):
+    """Episodes of `length` steps; observations are one number. `reward(obs, action)` is paid in the last step."""
+
+    def __init__(self, length, observations, reward, n_actions=2):
+        self.length, self.observations, self.reward = length, observations, reward
+        self.observation_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
+        self.action_space = gym.spaces.Discrete(n_actions)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t, self.obs = 0, float(self.np_random.choice(self.observations))
+        return np.array([self.obs], np.float32), {}
+
+    def step(self, action):
+        self.t += 1
+        terminated = self.t == self.length
+        reward = self.reward(self.obs, int(action)) if terminated else 0.0
+        self.obs = self.obs if terminated else 1.0
+        return np.array([self.obs], np.float32), reward, terminated, False, {}
+
+
+def constant():
+    """Reward 1, in one step: the value is 1. Fails if the loss or the optimiser is wrong."""
+    return Probe(1, [0.0], lambda obs, action: 1.0)
+
+
+def observed():
+    """Reward is the observation: fails if observations and rewards are mixed up, or do not reach the network."""
+    return Probe(1, [-1.0, 1.0], lambda obs, action: obs)
+
+
+def delayed():
+    """Reward 1 one step later: the first value is γ. Fails if the discount or the bootstrap is wrong."""
+    return Probe(2, [-1.0], lambda obs, action: 1.0)
+
+
+def acted():
+    """Reward depends on the action: +1 for 1, -1 for 0. Fails if actions are mixed up or the policy stands still."""
+    return Probe(1, [0.0], lambda obs, action: 2.0 * action - 1.0)
+
+
+def both():
+    """Reward is +1 if the action fits the observation, else -1."""
+    return Probe(1, [-1.0, 1.0], lambda obs, action: obs * (2.0 * action - 1.0))
