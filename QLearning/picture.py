@@ -45,9 +45,9 @@ def heat_map(q: np.ndarray) -> np.ndarray:
     best = q.max(axis=1)
     best[[*CLIFF, GOAL]] = np.nan  # never left, so never learned
     image = axes.imshow(best.reshape(ROWS, COLUMNS))
-    figure.colorbar(image, label="expected return")
+    figure.colorbar(image, label="expected return", shrink=0.7)
     for state, text in (*((state, "cliff") for state in CLIFF), (GOAL, "goal")):
-        axes.text(state % COLUMNS, state // COLUMNS, text, ha="center", va="center", fontsize=8)
+        axes.text(state % COLUMNS, state // COLUMNS + 0.3, text, ha="center", va="center", fontsize=8)
     rows, columns = np.divmod(greedy_path(q), COLUMNS)
     axes.plot(columns, rows, color="tab:red", marker="o", markersize=4)
     canvas = FigureCanvasAgg(figure)

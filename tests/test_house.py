@@ -1,0 +1,86 @@
+"""The repository around the folders: the progress table, the pictures, the files that each folder has."""
+
+import json
+import re
+import subprocess
+import sys
+
+import lineage
+import pytest
+
+sys.path.insert(0, str(lineage.ROOT / "benchmarks"))
+FILES = {"README.md", "README.zh-CN.md", "model.py", "agent.py", "main.py", "harness.py", "curve.svg"}
+
+
+def progress(readme):
+    rows = [line.split("|")[1:-1] for line in (lineage.ROOT / readme).read_text().splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in row] for row in rows[1:21]]
+    return {re.sub(r"^\[(.*)\]\(<.*>\)$", r"\1", row[0]): row[1:] for row in rows}
+
+
+@pytest.mark.parametrize(("readme", "yes", "no"), [("README.md", "yes", "not yet"), ("README.zh-CN.md", "√", "未")])
+def test_the_progress_table_is_true(readme, yes, no):
+    from curves import table_row
+
+    table = progress(readme)
+    assert list(table) == list(lineage.PARENT)
+    for folder, (done, family, task, score, seconds, paper) in table.items():
+        assert family
+        assert task
+        assert paper
+        assert done == (yes if folder in lineage.FOLDERS else no)
+        if done == yes:
+            data = json.loads((lineage.ROOT / "benchmarks" / "results" / f"{folder}.json").read_text())
+            expected = table_row(data)
+            if yes == "√":
+                expected = (expected[0].replace(" to ", " 至 ").replace(" of ", " / "), expected[1])
+            assert (score, seconds) == expected
+            assert {run["result"]["algorithm"] for run in data["runs"]} == {folder}
+            assert task == data["runs"][0]["result"]["env_id"]
+        else:
+            assert (score, seconds) == ("", "")
+
+
+@pytest.mark.parametrize("folder", lineage.FOLDERS)
+def test_a_folder_has_all_its_rooms(folder):
+    path = lineage.ROOT / folder
+    assert {file.name for file in path.iterdir()} >= FILES
+    for readme in ("README.md", "README.zh-CN.md"):
+        text = (path / readme).read_text()
+        assert "@" not in text
+        for target in re.findall(r"\]\((?!https?:)<?([^)>]+(?:\([^)]*\))?[^)>]*)>?\)", text):
+            assert (path / target).exists(), f"{readme} of {folder} links to {target}"
+        for code in re.findall(r"\| `([^`]+)` \|", text):
+            sources = "".join(file.read_text() for file in path.glob("*.py"))
+            assert all(part.strip() in sources for part in code.split("...")), f"{readme} of {folder} quotes {code}"
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+def test_the_readmes_links_lead_somewhere(readme):
+    text = (lineage.ROOT / readme).read_text()
+    for target in re.findall(r"\]\(<?(?!https?:)([^>\n]+?)>?\)(?=[\s|,.])", text):
+        assert (lineage.ROOT / target).exists(), target
+
+
+def test_every_version_is_pinned():
+    for file in ("requirements.txt", "requirements-dev.txt"):
+        for line in (lineage.ROOT / file).read_text().split():
+            assert "==" in line or line in ("-r", "requirements.txt"), line
+
+
+def make(*arguments):
+    return subprocess.run(["make", *arguments], cwd=lineage.ROOT, capture_output=True, text=True, timeout=60)
+
+
+def test_make_help_and_make_diff():
+    said = make("help").stdout
+    for target in ("train", "test", "curves", "watch", "learn", "diff", "twins"):
+        assert f"\n{target} " in "\n" + said
+    for name in ("DuelingDQN", '"DuelingDQN"', "'DuelingDQN'"):
+        diff = make("diff", f"ALGO={name}", f"PYTHON={sys.executable}")
+        assert "+        self.advantage = " in diff.stdout
+        assert "harness.py" not in diff.stdout
+    assert "has no parent" in make("diff", "ALGO=DQN", f"PYTHON={sys.executable}").stdout
+    wrong = make("diff", "ALGO=Nowhere")
+    assert wrong.returncode == 2
+    assert "Nowhere" in wrong.stderr
