@@ -13,24 +13,24 @@ import gymnasium as gym
 import numpy as np
 
 ENV_ID = "LunarLander-v3"
-TOTAL_STEPS = 200_000  # environment steps
+TOTAL_STEPS = 120_000  # environment steps
 SOLVED_SCORE = 200.0  # return at which the landing counts as learned
 SEED = 0
 
 HIDDEN = 128  # units in each of the two hidden layers
 LEARNING_RATE = 1e-3  # step size of Adam at first
-LEARNING_STEPS = TOTAL_STEPS // 2  # updates over which it falls to 0
+LEARNING_STEPS = TOTAL_STEPS  # updates over which it falls to 0
 GAMMA = 0.99  # discount γ
-BATCH_SIZE = 128  # transitions in one update
-CAPACITY = 200_000  # transitions in the replay memory
+BATCH_SIZE = 64  # transitions in one update
+CAPACITY = 120_000  # transitions in the replay memory
 PRIORITY_ALPHA = 0.6  # how much surprise counts in sampling, α: 0 is uniform
 PRIORITY_BETA = 0.4  # how much of it the importance weights take back, β; it rises to 1 over LEARNING_STEPS
 TAU = 0.01  # the target network's step towards the online network, τ
 HUBER_DELTA = 20.0  # the error beyond which the loss is linear, δ: small against a landing's +100, it is never learned
 LEARNING_STARTS = 1_000  # environment steps before the first update
-TRAIN_EVERY = 2  # environment steps from one update to the next
+TRAIN_EVERY = 1  # environment steps from one update to the next
 EPSILON_START = 1.0  # chance of a random action at first, ε
-EPSILON_END = 0.1  # and in the end: with less, the lander learns to hover, and never finds out how to land
+EPSILON_END = 0.05  # and in the end
 EPSILON_STEPS = 20_000  # actions over which it falls
 DOUBLE_Q = True  # Double DQN; False is the DQN of 2015
 EVAL_EVERY = 10_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept

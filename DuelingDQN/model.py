@@ -6,13 +6,18 @@ from torch import Tensor, nn
 class QNetwork(nn.Module):
     """Two hidden layers, and on them two heads: how good the state is, and how much better each action than the rest.
 
-    V + A alone could not be learned apart: a constant moved from one to the other leaves Q as it is. Subtracting the
-    mean of A settles it (eq. 9); then V is the mean of Q over the actions, and is learned whichever action was taken.
+    V + A alone could not be told apart: a constant moved from one to the other leaves Q as it is. Subtracting the mean
+    of A settles it (eq. 9): V is then the mean of Q over the actions, and every update teaches it, whatever the action.
+
+    Layer normalisation (Ba et al. 2016) keeps what the layers pass on at one scale while the targets grow to hundreds;
+    it is what steadies Q-learning with networks most (Gallici et al. 2025), and no part of the DQN of 2015.
     """
 
     def __init__(self, obs_dim: int, n_actions: int, hidden: int):
         super().__init__()
-        self.features = nn.Sequential(nn.Linear(obs_dim, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
+        layers = [nn.Linear(obs_dim, hidden), nn.LayerNorm(hidden), nn.ReLU()]
+        layers += [nn.Linear(hidden, hidden), nn.LayerNorm(hidden), nn.ReLU()]
+        self.features = nn.Sequential(*layers)
         self.value = nn.Linear(hidden, 1)
         self.advantage = nn.Linear(hidden, n_actions)
 
