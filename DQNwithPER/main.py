@@ -23,12 +23,11 @@ LEARNING_STEPS = TOTAL_STEPS  # updates over which it falls to 0
 GAMMA = 0.99  # discount γ
 BATCH_SIZE = 64  # transitions in one update
 CAPACITY = 120_000  # transitions in the replay memory
-PRIORITY_ALPHA = 0.6  # how much surprise counts in sampling, α: 0 is uniform
-PRIORITY_BETA = 0.4  # how much of it the importance weights take back, β; it rises to 1 over LEARNING_STEPS
+PER_ALPHA = 0.6  # how much surprise counts in sampling, α: 0 is uniform
+PER_BETA = 0.4  # how much of it the importance weights take back, β; it rises to 1 over LEARNING_STEPS
 TAU = 0.01  # the target network's step towards the online network, τ
 HUBER_DELTA = 20.0  # the error beyond which the loss is linear, δ: small against a landing's +100, it is never learned
-LEARNING_STARTS = 1_000  # environment steps before the first update
-TRAIN_EVERY = 1  # environment steps from one update to the next
+LEARNING_STARTS = 1_000  # environment steps before the first update; after it there is one in each step
 EPSILON_START = 1.0  # chance of a random action at first, ε
 EPSILON_END = 0.05  # and in the end
 EPSILON_STEPS = 20_000  # actions over which it falls
@@ -51,8 +50,8 @@ def make_agent(env: gym.Env, seed: int) -> Agent:
         gamma=GAMMA,
         batch_size=BATCH_SIZE,
         capacity=CAPACITY,
-        priority_alpha=PRIORITY_ALPHA,
-        priority_beta=PRIORITY_BETA,
+        per_alpha=PER_ALPHA,
+        per_beta=PER_BETA,
         tau=TAU,
         huber_delta=HUBER_DELTA,
         epsilon_start=EPSILON_START,
@@ -75,7 +74,7 @@ def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
         if terminated or truncated:
             run.log(step, {"episode/return": info["episode"]["r"], "episode/length": info["episode"]["l"]})
             obs, _ = env.reset()
-        if step % TRAIN_EVERY == 0 and len(agent.replay) >= LEARNING_STARTS:
+        if step >= LEARNING_STARTS:
             run.log(step, agent.learn())
         if step % EVAL_EVERY == 0:
             run.evaluate(step, keep_best=True)

@@ -102,8 +102,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):
     def sample_prioritized(self, batch_size: int) -> tuple[Batch, np.ndarray, Tensor]:
         """A batch, its places in the memory [batch], and its importance weights (N · P)^-β over the largest [batch]."""
         total = self.priorities.nodes[1]
-        # stratified: one transition from each of `batch_size` equal parts of the sum of priorities
-        mass = (np.arange(batch_size) + self.rng.random(batch_size)) / batch_size * total
+        mass = (np.arange(batch_size) + self.rng.random(batch_size)) / batch_size * total  # one in each of equal parts
         index = np.minimum(self.priorities.find(mass), len(self) - 1)  # rounding may lead past the last one
         weight = (len(self) * self.priorities.leaves[index] / total) ** -self.beta
         self.beta = min(1.0, self.beta + self.beta_step)
@@ -115,10 +114,9 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         self.max_priority = max(self.max_priority, float(priority.max()))
 
     def state_dict(self) -> dict:
-        state = {"priorities": self.priorities.nodes, "max_priority": self.max_priority, "beta": self.beta}
-        return super().state_dict() | state
+        return super().state_dict() | {"tree": self.priorities.nodes, "max": self.max_priority, "beta": self.beta}
 
     def load_state_dict(self, state: dict) -> None:
         super().load_state_dict(state)
-        self.priorities.nodes[:] = state["priorities"]
-        self.max_priority, self.beta = state["max_priority"], state["beta"]
+        self.priorities.nodes[:] = state["tree"]
+        self.max_priority, self.beta = state["max"], state["beta"]

@@ -52,9 +52,8 @@ class Agent:
         self.schedule = torch.optim.lr_scheduler.LinearLR(self.optimizer, 1.0, 0.0, total_iters=learning_steps)
         self.replay = ReplayBuffer(capacity, obs_dim, np.int64, self.rng)
         self.n_actions, self.gamma, self.batch_size = n_actions, gamma, batch_size
-        self.tau, self.huber_delta = tau, huber_delta
+        self.tau, self.huber_delta, self.double_q, self.actions = tau, huber_delta, double_q, 0
         self.epsilon_start, self.epsilon_end, self.epsilon_steps = epsilon_start, epsilon_end, epsilon_steps
-        self.double_q, self.actions = double_q, 0
 
     @property
     def epsilon(self) -> float:

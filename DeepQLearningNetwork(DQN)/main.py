@@ -25,8 +25,7 @@ BATCH_SIZE = 64  # transitions in one update
 CAPACITY = 120_000  # transitions in the replay memory
 TAU = 0.01  # the target network's step towards the online network, τ
 HUBER_DELTA = 20.0  # the error beyond which the loss is linear, δ: small against a landing's +100, it is never learned
-LEARNING_STARTS = 1_000  # environment steps before the first update
-TRAIN_EVERY = 1  # environment steps from one update to the next
+LEARNING_STARTS = 1_000  # environment steps before the first update; after it there is one in each step
 EPSILON_START = 1.0  # chance of a random action at first, ε
 EPSILON_END = 0.05  # and in the end
 EPSILON_STEPS = 20_000  # actions over which it falls
@@ -71,7 +70,7 @@ def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
         if terminated or truncated:
             run.log(step, {"episode/return": info["episode"]["r"], "episode/length": info["episode"]["l"]})
             obs, _ = env.reset()
-        if step % TRAIN_EVERY == 0 and len(agent.replay) >= LEARNING_STARTS:
+        if step >= LEARNING_STARTS:
             run.log(step, agent.learn())
         if step % EVAL_EVERY == 0:
             run.evaluate(step, keep_best=True)

@@ -6,8 +6,7 @@ from torch import Tensor, nn
 class QNetwork(nn.Module):
     """Two hidden layers between the observation and one value for each action.
 
-    Layer normalisation (Ba et al. 2016) keeps what the layers pass on at one scale while the targets grow to hundreds;
-    it is what steadies Q-learning with networks most (Gallici et al. 2025), and no part of the DQN of 2015.
+    Layer normalisation (Ba et al. 2016) is no part of the DQN of 2015, but what steadies it most (Gallici et al. 2025).
     """
 
     def __init__(self, obs_dim: int, n_actions: int, hidden: int):

@@ -9,8 +9,7 @@ class QNetwork(nn.Module):
     V + A alone could not be told apart: a constant moved from one to the other leaves Q as it is. Subtracting the mean
     of A settles it (eq. 9): V is then the mean of Q over the actions, and every update teaches it, whatever the action.
 
-    Layer normalisation (Ba et al. 2016) keeps what the layers pass on at one scale while the targets grow to hundreds;
-    it is what steadies Q-learning with networks most (Gallici et al. 2025), and no part of the DQN of 2015.
+    Layer normalisation (Ba et al. 2016) is no part of the DQN of 2015, but what steadies it most (Gallici et al. 2025).
     """
 
     def __init__(self, obs_dim: int, n_actions: int, hidden: int):

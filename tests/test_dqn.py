@@ -12,7 +12,7 @@ SETTINGS = {
     "tau": 0.25, "huber_delta": 2.0, "double_q": True, "seed": 0,
     "epsilon_start": 1.0, "epsilon_end": 0.1, "epsilon_steps": 1000,
 }  # fmt: skip
-PRIORITIES = {"priority_alpha": 0.6, "priority_beta": 0.4}
+PRIORITIES = {"per_alpha": 0.6, "per_beta": 0.4}
 
 
 def make(folder, **changed):
