@@ -13,24 +13,25 @@ import gymnasium as gym
 import numpy as np
 
 ENV_ID = "LunarLander-v3"
-TOTAL_STEPS = 120_000  # environment steps
+TOTAL_STEPS = 300_000  # environment steps
 SOLVED_SCORE = 200.0  # return at which the landing counts as learned
 SEED = 0
 
 HIDDEN = 128  # units in each of the two hidden layers
 LEARNING_RATE = 1e-3  # step size of Adam at first
-LEARNING_STEPS = TOTAL_STEPS  # updates over which it falls to 0
+LEARNING_STEPS = TOTAL_STEPS // 4  # updates over which it falls to 0
 GAMMA = 0.99  # discount γ
-BATCH_SIZE = 64  # transitions in one update
-CAPACITY = 120_000  # transitions in the replay memory
+BATCH_SIZE = 128  # transitions in one update
+CAPACITY = 300_000  # transitions in the replay memory
 TAU = 0.01  # the target network's step towards the online network, τ
 HUBER_DELTA = 20.0  # the error beyond which the loss is linear, δ: small against a landing's +100, it is never learned
-LEARNING_STARTS = 1_000  # environment steps before the first update; after it there is one in each step
+LEARNING_STARTS = 1_000  # environment steps before the first update
+TRAIN_EVERY = 4  # environment steps from one update to the next
 EPSILON_START = 1.0  # chance of a random action at first, ε
 EPSILON_END = 0.05  # and in the end
-EPSILON_STEPS = 20_000  # actions over which it falls
+EPSILON_STEPS = 60_000  # actions over which it falls
 DOUBLE_Q = True  # Double DQN; False is the DQN of 2015
-EVAL_EVERY = 10_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
+EVAL_EVERY = 20_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
 EVAL_EPISODES = 20  # episodes in each
 
 
@@ -70,7 +71,7 @@ def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
         if terminated or truncated:
             run.log(step, {"episode/return": info["episode"]["r"], "episode/length": info["episode"]["l"]})
             obs, _ = env.reset()
-        if step >= LEARNING_STARTS:
+        if step >= LEARNING_STARTS and step % TRAIN_EVERY == 0:
             run.log(step, agent.learn())
         if step % EVAL_EVERY == 0:
             run.evaluate(step, keep_best=True)
