@@ -1,6 +1,5 @@
-"""DQN with prioritised experience replay (Schaul et al. 2016).
+"""DQN with prioritised experience replay (Schaul et al. 2016). Differs from DQN in two things:
 
-Differs from DQN in two things:
 - Samples a transition the more often, the more it surprised when last learned from: by |TD error|^α, not uniformly.
 - Weights its loss the less for that, by (N · P)^-β: what is sampled too often must not count too much.
 """
