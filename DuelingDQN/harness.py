@@ -37,7 +37,7 @@ FOLDER = Path(__file__).resolve().parent
 FINAL_EPISODES = 100  # the score is the mean over this many fresh episodes
 CHOICE_SEED, FINAL_SEED = 1_000_000, 2_000_000  # added to the seed: training, choosing and scoring share no episode
 SAVE_SECONDS = 30.0  # from one checkpoint to the next
-torch.serialization.add_safe_globals([np._core.multiarray._reconstruct, np.ndarray, np.dtype])  # and no code:
+torch.serialization.add_safe_globals([np._core.multiarray._reconstruct, np.ndarray, np.dtype])  # no code
 torch.serialization.add_safe_globals(list({type(np.dtype(code)) for code in "?bBhHiIlLqQfdV"}))
 
 
@@ -205,6 +205,7 @@ def main() -> None:
     torch.set_num_threads(1)  # networks this small gain nothing from more
     try:
         if args.watch or args.record:
+            signal.signal(signal.SIGINT, lambda *_: os._exit(130))
             return show(task, args.run, args.record)
         run = Run(task, args.seed, args.steps, args.run, args.resume)
         signal.signal(signal.SIGINT, lambda *_: setattr(run, "interrupted", True))
