@@ -15,7 +15,7 @@ from pathlib import Path
 
 def refuse(message: object) -> None:
     """End the program with one clear line and exit status 2."""
-    print(f"error: {message}", file=sys.stderr)
+    print("\r\x1b[K" * sys.stderr.isatty() + f"error: {message}", file=sys.stderr)  # over the progress bar
     sys.exit(2)
 
 
@@ -75,17 +75,17 @@ class Run:
 
     def steps(self, total_steps: int, by: int = 1) -> Iterator[int]:
         """Count environment steps, `by` at a time, up to `total_steps`; between them draw, save, or stop at Ctrl-C."""
-        while self.step < total_steps:
-            yield self.step + by
-            self.step += by
-            if self.step - self.last_step >= min(1000, total_steps // 500) or self.interrupted:
-                self.draw()
-                if self.interrupted or time.perf_counter() - self.last_save > SAVE_SECONDS:
-                    self.save()
-            if self.interrupted:
-                raise KeyboardInterrupt
-        self.draw()
-        self.bar.close()
+        with self.bar:
+            while self.step < total_steps:
+                yield self.step + by
+                self.step += by
+                if self.step - self.last_step >= min(1000, total_steps // 500) or self.interrupted:
+                    self.draw()
+                    if self.interrupted or time.perf_counter() - self.last_save > SAVE_SECONDS:
+                        self.save()
+                if self.interrupted:
+                    raise KeyboardInterrupt
+            self.draw()
 
     def log(self, step: int, values: dict[str, float]) -> None:
         """Note values for the curves. A point is the mean of all that was noted since the point before it."""
