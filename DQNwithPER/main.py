@@ -6,7 +6,7 @@ Commands:
     python main.py --resume            go on with a run that was stopped; --help shows the rest
 """
 
-import harness
+import harness  # first: it names what is not installed
 from agent import Agent
 
 import gymnasium as gym
@@ -26,7 +26,7 @@ CAPACITY = 300_000  # transitions in the replay memory
 PER_ALPHA = 0.6  # how much surprise counts in sampling, α: 0 is uniform
 PER_BETA = 0.4  # how much of it the importance weights take back, β; it rises to 1 over LEARNING_STEPS
 TAU = 0.01  # the target network's step towards the online network, τ
-HUBER_DELTA = 20.0  # the error beyond which the loss is linear, δ: small against a landing's +100, it is never learned
+HUBER_DELTA = 20.0  # the error beyond which the loss is linear, δ; rewards here reach ±100
 LEARNING_STARTS = 1_000  # environment steps before the first update
 TRAIN_EVERY = 4  # environment steps from one update to the next
 EPSILON_START = 1.0  # chance of a random action at first, ε

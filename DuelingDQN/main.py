@@ -6,7 +6,7 @@ Commands:
     python main.py --resume            go on with a run that was stopped; --help shows the rest
 """
 
-import harness
+import harness  # first: it names what is not installed
 from agent import Agent
 
 import gymnasium as gym
@@ -24,7 +24,7 @@ GAMMA = 0.99  # discount γ
 BATCH_SIZE = 128  # transitions in one update
 CAPACITY = 300_000  # transitions in the replay memory
 TAU = 0.01  # the target network's step towards the online network, τ
-HUBER_DELTA = 20.0  # the error beyond which the loss is linear, δ: small against a landing's +100, it is never learned
+HUBER_DELTA = 20.0  # the error beyond which the loss is linear, δ; rewards here reach ±100
 LEARNING_STARTS = 1_000  # environment steps before the first update
 TRAIN_EVERY = 4  # environment steps from one update to the next
 EPSILON_START = 1.0  # chance of a random action at first, ε

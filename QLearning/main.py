@@ -6,7 +6,7 @@ Commands:
     python main.py --resume            go on with a run that was stopped; --help shows the rest
 """
 
-import harness
+import harness  # first: it names what is not installed
 import picture
 from agent import Agent
 
