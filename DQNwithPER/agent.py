@@ -49,7 +49,9 @@ class Agent:
         self.target_net = copy.deepcopy(self.q_net).requires_grad_(False)
         self.optimizer = torch.optim.Adam(self.q_net.parameters(), lr=learning_rate, fused=True)
         self.schedule = torch.optim.lr_scheduler.LinearLR(self.optimizer, 1.0, 0.0, total_iters=learning_steps)
-        self.replay = PrioritizedReplayBuffer(capacity, obs_dim, np.int64, self.rng, per_alpha, per_beta, learning_steps)
+        self.replay = PrioritizedReplayBuffer(
+            capacity, obs_dim, np.int64, self.rng, per_alpha, per_beta, learning_steps
+        )
         self.n_actions, self.gamma, self.batch_size = n_actions, gamma, batch_size
         self.tau, self.huber_delta, self.double_q, self.actions = tau, huber_delta, double_q, 0
         self.epsilon_start, self.epsilon_end, self.epsilon_steps = epsilon_start, epsilon_end, epsilon_steps
