@@ -28,7 +28,7 @@ curves: .venv/ready ## TensorBoard over all folders
 test: .venv/ready-dev ## lint and all tests
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
-	$(python) -m pytest -n 2
+	$(python) -m pytest -n 2 --dist loadgroup
 
 learn: .venv/ready ## train every folder from scratch with seed SEED and print a table
 	@exec $(python) benchmarks/learn.py --seed $(SEED) $(ARGS)

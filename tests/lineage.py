@@ -51,17 +51,13 @@ def pieces(source: str) -> dict[str, tuple[int, int]]:
     """Name -> first line and line after the last, counted from 0, of every piece of a file."""
     found = {}
     for node in ast.parse(source).body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            functions = [n for n in ast.walk(node) if isinstance(n, ast.FunctionDef)] if is_class(node) else []
-            methods = [n for n in functions if n in node.body]
-            end = start(methods[0]) if methods else node.end_lineno
-            found[node.name] = (start(node), end)
-            found |= {f"{node.name}.{n.name}": (start(n), n.end_lineno) for n in methods}
+        if isinstance(node, ast.FunctionDef):
+            found[node.name] = (start(node), node.end_lineno)
+        elif isinstance(node, ast.ClassDef):
+            methods = [method for method in node.body if isinstance(method, ast.FunctionDef)]
+            found[node.name] = (start(node), start(methods[0]) if methods else node.end_lineno)
+            found |= {f"{node.name}.{method.name}": (start(method), method.end_lineno) for method in methods}
     return found
-
-
-def is_class(node: ast.AST) -> bool:
-    return isinstance(node, ast.ClassDef)
 
 
 def start(node: ast.FunctionDef | ast.ClassDef) -> int:
@@ -84,7 +80,7 @@ def twins() -> list[tuple[str, str, str, str]]:
                     first = next(f for f in FOLDERS if held(f, path.name, name))
                 if first and first != folder and name not in DIFFERS.get(folder, {}).get(path.name, ()):
                     result.append((first, folder, path.name, name))
-    return [twin for twin in result if twin[3] or twin[2] == "harness.py"]
+    return result
 
 
 def held(folder: str | None, file: str, name: str) -> bool:

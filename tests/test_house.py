@@ -72,6 +72,16 @@ def make(*arguments):
     return subprocess.run(["make", *arguments], cwd=lineage.ROOT, capture_output=True, text=True, timeout=60)
 
 
+def test_an_interrupted_set_up_is_begun_anew(tmp_path):
+    for file in ("Makefile", "requirements.txt"):
+        (tmp_path / file).write_text((lineage.ROOT / file).read_text())
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    command = ["make", "-n", ".venv/ready", f"PYTHON={sys.executable}"]
+    assert "rm -rf .venv" in subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
+    (tmp_path / ".venv" / "ready").touch()
+    assert "rm -rf .venv" not in subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
+
+
 def test_make_help_and_make_diff():
     said = make("help").stdout
     for target in ("train", "test", "curves", "watch", "learn", "diff", "twins"):

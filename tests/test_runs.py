@@ -45,7 +45,10 @@ def refused(process, *words):
     return lines[0]
 
 
-@pytest.fixture(scope="module", params=lineage.FOLDERS)
+GROUPED = [pytest.param(folder, marks=pytest.mark.xdist_group(folder)) for folder in lineage.FOLDERS]
+
+
+@pytest.fixture(scope="module", params=GROUPED)
 def trained(request, tmp_path_factory):
     """A folder copied out of the repository, in which `python main.py` has run, and what it printed."""
     folder = tmp_path_factory.mktemp("alone") / request.param
