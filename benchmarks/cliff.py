@@ -1,11 +1,12 @@
 """The cliff of Sutton & Barto, example 6.6: returns while learning of Q-learning, Sarsa and Sarsa(λ), over many seeds.
 
-    python benchmarks/cliff.py [--seeds 100]
+    python benchmarks/cliff.py [--seeds 30]
 
 Writes cliff.svg into QLearning and Sarsa, and benchmarks/results/cliff.json.
 """
 
 import argparse
+import contextlib
 import json
 import sys
 import tempfile
@@ -32,14 +33,15 @@ def episode_returns(folder: str, seed: int) -> tuple[list[float], float, int]:
 
     with tempfile.TemporaryDirectory() as scratch:
         rooms.main.EVAL_EVERY = rooms.main.TOTAL_STEPS + 1
-        agent = rooms.main.train(Run(rooms.main, seed, None, Path(scratch)), seed, rooms.main.TOTAL_STEPS)
+        with contextlib.redirect_stdout(None):  # the arrows of each run
+            agent = rooms.main.train(Run(rooms.main, seed, None, Path(scratch)), seed, rooms.main.TOTAL_STEPS)
     score = float(rooms.main.evaluate(agent, 1, seed)[0])
     return returns, score, rooms.picture.beside_cliff(rooms.picture.greedy_path(agent.q.values))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--seeds", type=int, default=30)
     seeds = parser.parse_args().seeds
     figure = Figure(figsize=(7, 3.5), layout="constrained")
     axes = figure.add_subplot(xlabel="episode", ylabel="return while learning", ylim=(-105, 0))
