@@ -37,7 +37,7 @@ FOLDER = Path(__file__).resolve().parent
 FINAL_EPISODES = 100  # the score is the mean over this many fresh episodes
 CHOICE_SEED, FINAL_SEED = 1_000_000, 2_000_000  # added to the seed: training, choosing and scoring share no episode
 SAVE_SECONDS = 30.0  # from one checkpoint to the next
-torch.serialization.add_safe_globals([np._core.multiarray._reconstruct, np.ndarray, np.dtype])  # no code
+torch.serialization.add_safe_globals([np._core.multiarray._reconstruct, np.ndarray, np.dtype, bytes])
 torch.serialization.add_safe_globals(list({type(np.dtype(code)) for code in "?bBhHiIlLqQfdV"}))
 
 
