@@ -48,7 +48,8 @@ def test_a_folder_has_all_its_rooms(folder):
     for readme in ("README.md", "README.zh-CN.md"):
         text = (path / readme).read_text()
         assert "@" not in text
-        for target in re.findall(r"\]\((?!https?:)<?([^)>]+(?:\([^)]*\))?[^)>]*)>?\)", text):
+        for bracketed, plain in re.findall(r"\]\((?!https?:)(?:<([^>]+)>|([^)<]+))\)", text):
+            target = bracketed or plain
             assert (path / target).exists(), f"{readme} of {folder} links to {target}"
         for code in re.findall(r"\| `([^`]+)` \|", text):
             sources = "".join(file.read_text() for file in path.glob("*.py"))
