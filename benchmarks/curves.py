@@ -24,7 +24,7 @@ def measure(folder: str, seeds: int, jobs: int, timed: int) -> dict:
         )
         runs.append({"seed": seed, "result": result, "curves": curves})
     alone = [result["seconds"] for _, _, result, _ in run_all([(folder, seed) for seed in range(timed)], 1)]
-    return {"machine": machine(), "seconds_alone": alone, "runs": runs}
+    return {"machine": machine(), "seconds": alone, "runs": runs}
 
 
 def draw(folder: str, data: dict) -> None:
@@ -61,7 +61,7 @@ def table_row(data: dict) -> tuple[str, str]:
     spread = (
         f"{min(scores):.{digits}f} to {max(scores):.{digits}f}" if min(scores) != max(scores) else f"{scores[0]:.0f}"
     )
-    return f"{spread}, {solved} of {len(scores)}", f"{statistics.median(data['seconds_alone']):.0f}"
+    return f"{spread}, {solved} of {len(scores)}", f"{statistics.median(data['seconds']):.0f}"
 
 
 def main() -> None:
