@@ -96,11 +96,11 @@ class Run:
 
     def evaluate(self, step: int, keep_best: bool = False) -> None:
         """Draw the agent's score as it is now. With `keep_best` the best agent seen is the one that counts."""
-        score = float(self.task.evaluate(self.agent, self.task.EVAL_EPISODES, CHOICE_SEED + self.kept["seed"]).mean())
+        agent = copy.deepcopy(self.agent)  # other processes may go on changing the original
+        score = float(self.task.evaluate(agent, self.task.EVAL_EPISODES, CHOICE_SEED + self.kept["seed"]).mean())
         self.log(step, {"eval/score": score})
         if keep_best and score >= self.kept["best_score"]:  # the replay memory takes no part in acting
-            best = {name: value for name, value in self.agent.state_dict().items() if name != "replay"}
-            self.kept |= {"best_score": score, "best": copy.deepcopy(best)}
+            self.kept |= {"best_score": score, "best": {k: v for k, v in agent.state_dict().items() if k != "replay"}}
 
     def write(self, tag: str, value: float | np.ndarray) -> None:
         """Put a number, or a picture of bytes [height, width, 3], into the TensorBoard file at once."""

@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 sys.path.insert(0, str(ROOT / "tests"))
 
-from lineage import FOLDERS  # noqa: E402, F401
+import lineage  # noqa: E402
+
+FOLDERS, PARENT = lineage.FOLDERS, lineage.PARENT
 
 
 def run(folder: str, seed: int, path: Path, *arguments: str) -> dict:

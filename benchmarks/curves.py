@@ -1,30 +1,34 @@
-"""Train a folder with many seeds; keep the results, draw its learning curve and put its row into the progress table.
+"""Train a folder with many seeds; keep the results, draw its learning curve, renew the READMEs.
 
     python benchmarks/curves.py FOLDER ... [--seeds 10] [--jobs 2] [--timed 3]
 
 Writes benchmarks/results/FOLDER.json and FOLDER/curve.svg. With two jobs on two cores each run takes longer than alone:
-the seconds of the progress table are the median of the first --timed seeds, run once more one at a time.
+the seconds of the progress table are the median of the first --timed seeds, run once more one at a time. --seeds 0
+keeps the runs there are and measures the seconds only.
 """
 
 import argparse
 import json
-import statistics
 
 import numpy as np
+import readme
 from common import FOLDERS, RESULTS, ROOT, machine, run_all
 from matplotlib.figure import Figure
 
 
 def measure(folder: str, seeds: int, jobs: int, timed: int) -> dict:
     """Results and curves of seeds 0, 1, ..., and the time that one run takes alone."""
-    runs = []
+    path = RESULTS / f"{folder}.json"
+    data = json.loads(path.read_text()) if path.exists() else {"runs": [], "seconds": []}
+    if seeds:
+        data["runs"] = []
     for _, seed, result, curves in run_all([(folder, seed) for seed in range(seeds)], jobs):
-        print(
-            f"{folder} seed {seed}: {result['score']:.2f} {'solved' if result['solved'] else 'NOT solved'}", flush=True
-        )
-        runs.append({"seed": seed, "result": result, "curves": curves})
+        solved = "solved" if result["solved"] else "NOT solved"
+        print(f"{folder} seed {seed}: {result['score']:.2f} {solved}, {result['seconds']:.0f} s", flush=True)
+        data["runs"].append({"seed": seed, "result": result, "curves": curves})
     alone = [result["seconds"] for _, _, result, _ in run_all([(folder, seed) for seed in range(timed)], 1)]
-    return {"machine": machine(), "seconds": alone, "runs": runs}
+    seconds = alone or data["seconds"] or [run["result"]["seconds"] for run in data["runs"]]
+    return {"machine": machine(), "seconds": seconds, "runs": data["runs"]}
 
 
 def draw(folder: str, data: dict) -> None:
@@ -53,17 +57,6 @@ def moving_mean(values: np.ndarray, width: int) -> np.ndarray:
     return (total[1:] - total[first]) / (np.arange(1, len(values) + 1) - first)
 
 
-def table_row(data: dict) -> tuple[str, str]:
-    """Score (worst to best seed, how many solved) and seconds, as the progress table shows them."""
-    scores = [run["result"]["score"] for run in data["runs"]]
-    solved = sum(run["result"]["solved"] for run in data["runs"])
-    digits = 0 if statistics.mean(scores) > 20 else 1 if min(scores) != max(scores) else 0
-    spread = (
-        f"{min(scores):.{digits}f} to {max(scores):.{digits}f}" if min(scores) != max(scores) else f"{scores[0]:.0f}"
-    )
-    return f"{spread}, {solved} of {len(scores)}", f"{statistics.median(data['seconds']):.0f}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", choices=FOLDERS, metavar="FOLDER")
@@ -76,7 +69,8 @@ def main() -> None:
         data = measure(folder, args.seeds, args.jobs, args.timed)
         (RESULTS / f"{folder}.json").write_text(json.dumps(data))
         draw(folder, data)
-        print(folder, *table_row(data), sep=" | ")
+        readme.main()
+        print(folder, *readme.table_row(folder, zh=False), sep=" | ")
 
 
 if __name__ == "__main__":

@@ -2,10 +2,14 @@
 
 python benchmarks/speed.py dqn       LunarLander-v3 from start to trained agent, ours and theirs with its zoo's settings
 python benchmarks/speed.py per       time of one update with uniform and with prioritised replay
+python benchmarks/speed.py a2c       steps per second of A2C, 8 environments, 5 steps, the same network, ours and theirs
+python benchmarks/speed.py a3c       steps per second of A3C with one worker and with one for each core
 """
 
 import argparse
+import contextlib
 import json
+import os
 import sys
 import tempfile
 import time
@@ -17,7 +21,7 @@ import torch
 from common import RESULTS, ROOT, machine, run
 
 sys.path.insert(0, str(ROOT / "tests"))
-from folders import load
+from folders import importable, load
 
 
 def dqn() -> dict:
@@ -73,9 +77,62 @@ def per() -> dict:
     return {"microseconds": microseconds, "ratio": round(float(np.median(ratio)), 3)}
 
 
+def a2c() -> dict:
+    """Steps per second of training alone, ours and Stable-Baselines3's in turn; the first round is not counted."""
+    from stable_baselines3 import A2C
+    from stable_baselines3.common.env_util import make_vec_env
+
+    rooms = load("A2C")
+    rooms.main.N_ENVS, rooms.main.N_STEPS, rooms.main.EVAL_EVERY = 8, 5, 10**12
+    model = A2C("MlpPolicy", make_vec_env("CartPole-v1", 8), n_steps=5, seed=0, device="cpu")  # two layers of 64, tanh
+    assert rooms.main.HIDDEN == 64
+
+    def ours(steps: int) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            rooms.main.train(rooms.harness.Run(rooms.main, 0, steps, Path(scratch)), 0, steps)
+
+    return in_turn({"ours": ours, "stable-baselines3": model.learn}, 40_000)
+
+
+def in_turn(trainings: dict, steps: int, rounds: int = 5) -> dict:
+    """Median steps per second of each of two trainings, and the median of the ratios, over rounds of both."""
+    speeds = {name: [] for name in trainings}
+    for _ in range(rounds + 1):
+        for name, learn in trainings.items():
+            begin = time.perf_counter()
+            learn(steps)
+            speeds[name].append(steps / (time.perf_counter() - begin))
+    speeds = {name: values[1:] for name, values in speeds.items()}
+    result = {name: round(float(np.median(values))) for name, values in speeds.items()}
+    ratios = [ours / theirs for ours, theirs in zip(*speeds.values(), strict=True)]
+    return {"steps_per_second": result, "ratio": round(float(np.median(ratios)), 2), "rounds": rounds}
+
+
+def a3c() -> dict:
+    """Steps per second of the workers, without evaluations and the seconds that processes take to start, in turn."""
+    rooms, cores = load("A3C"), os.cpu_count()
+    speeds = {1: [], cores: []}
+    with importable("A3C", rooms):
+        for _ in range(5):
+            for n in speeds:
+                rooms.main.N_WORKERS = n
+                agent = rooms.main.make_agent(rooms.main.make_env(), 0).share()
+                with contextlib.closing(rooms.workers.reports(rooms.main.work, n, agent, 0)) as reports:
+                    while not (agent.steps > 2000).all():
+                        next(reports)
+                    begin, before, end = time.perf_counter(), agent.steps.sum().item(), 0.0
+                    while end - begin < 10.0:
+                        next(reports)
+                        end = time.perf_counter()
+                    speeds[n].append((agent.steps.sum().item() - before) / (end - begin))
+    ratio = np.median([many / one for one, many in zip(*speeds.values(), strict=True)])
+    result = {f"{n} workers": round(float(np.median(values))) for n, values in speeds.items()}
+    return {"steps_per_second": result, "ratio": round(float(ratio), 2), "rounds": 5}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["dqn", "per"])
+    parser.add_argument("what", choices=["dqn", "per", "a2c", "a3c"])
     args = parser.parse_args()
     torch.set_num_threads(1)
     result = {"machine": machine(), **globals()[args.what]()}

@@ -1,12 +1,13 @@
 """Loads the modules of one folder at a time: every folder has an agent.py, and they cannot all be `agent` at once."""
 
+import contextlib
 import importlib
 import sys
 from types import ModuleType, SimpleNamespace
 
 import lineage
 
-ROOMS = ("harness", "model", "replay", "env", "picture", "agent", "main")
+ROOMS = ("harness", "model", "replay", "env", "picture", "workers", "agent", "main")
 
 
 def load(folder: str) -> SimpleNamespace:
@@ -28,6 +29,20 @@ def load(folder: str) -> SimpleNamespace:
     return SimpleNamespace(**rooms)
 
 
+@contextlib.contextmanager
+def importable(folder: str, rooms: SimpleNamespace):
+    """For as long as worker processes are started: they find the folder's functions by module and name."""
+    path, names = str(lineage.ROOT / folder), [room for room in ROOMS if getattr(rooms, room)]
+    sys.path.insert(0, path)
+    sys.modules.update({room: getattr(rooms, room) for room in names})
+    try:
+        yield
+    finally:
+        sys.path.remove(path)
+        for room in names:
+            sys.modules.pop(room, None)
+
+
 def start_run(rooms: SimpleNamespace, path, steps: int, seed: int = 0, resume: bool = False):
     """A run of the folder's main.py, in a folder of the test's own."""
     return rooms.harness.Run(rooms.main, None if resume else seed, steps, path, resume)
@@ -36,7 +51,8 @@ def start_run(rooms: SimpleNamespace, path, steps: int, seed: int = 0, resume: b
 def train(rooms: SimpleNamespace, path, steps: int, seed: int = 0, resume: bool = False):
     """Train for `steps` steps in `path` and save; the agent."""
     run = start_run(rooms, path, steps, seed, resume)
-    agent = rooms.main.train(run, run.kept["seed"], run.kept["total_steps"])
+    with importable(rooms.harness.FOLDER.name, rooms):
+        agent = rooms.main.train(run, run.kept["seed"], run.kept["total_steps"])
     run.save()
     return agent
 
@@ -52,4 +68,5 @@ def leaves(state, name: str = "") -> dict:
 
 TABULAR = [f for f in ("QLearning", "Sarsa", "SarsaLambda") if f in lineage.FOLDERS]
 DEEP = [f for f in lineage.FOLDERS if f not in TABULAR]
+WITHOUT_LOCKS = [f for f in ("A3C",) if f in lineage.FOLDERS]  # whose runs differ from one time to the next
 Q_NETWORKS = [f for f in ("DeepQLearningNetwork(DQN)", "DuelingDQN", "DQNwithPER") if f in lineage.FOLDERS]

@@ -43,8 +43,27 @@ DIFFERS = {  # what the child's algorithm changes
     "SarsaLambda": {"agent.py": {"Agent", "Agent.__init__", "Agent.learn"}, "main.py": {"make_agent", "train"}},
     "DuelingDQN": {"model.py": {"QNetwork", "QNetwork.__init__", "QNetwork.forward"}},
     "DQNwithPER": {"agent.py": {"Agent.__init__", "Agent.learn"}, "main.py": {"make_agent"}},
+    "ActorCritic": {
+        "agent.py": {"Agent", "Agent.__init__", "Agent.learn", "Agent.state_dict", "Agent.load_state_dict"},
+        "replay.py": {"Batch", "Rollout.__init__"},
+        "main.py": {"make_agent", "train"},
+    },
+    "A2C": {
+        "agent.py": {"Agent.__init__", "Agent.learn"},
+        "replay.py": {"Batch", "Rollout", "Rollout.__init__", "Rollout.add"},
+        "main.py": {"make_agent", "train"},
+    },
+    "A3C": {
+        "agent.py": {"Agent", "Agent.__init__", "Agent.learn", "Agent.state_dict", "Agent.load_state_dict"},
+        "main.py": {"make_agent", "train"},
+    },
+    "ACER": {
+        "model.py": {"Critic", "Critic.__init__", "Critic.forward"},
+        "agent.py": {"Agent.__init__", "Agent.learn", "Agent.state_dict", "Agent.load_state_dict"},
+        "main.py": {"make_agent"},
+    },
 }
-EVERYWHERE = {"main.py": {"evaluate"}, "replay.py": {"Batch", "ReplayBuffer"}}  # twins also from root to root
+EVERYWHERE = {"main.py": {"evaluate"}, "replay.py": {"ReplayBuffer"}}  # twins also from root to root
 
 
 def pieces(source: str) -> dict[str, tuple[int, int]]:

@@ -1,6 +1,5 @@
 """The repository around the folders: the progress table, the pictures, the files that each folder has."""
 
-import json
 import re
 import subprocess
 import sys
@@ -9,51 +8,50 @@ import lineage
 import pytest
 
 sys.path.insert(0, str(lineage.ROOT / "benchmarks"))
+import readme
+
 FILES = {"README.md", "README.zh-CN.md", "model.py", "agent.py", "main.py", "harness.py", "curve.svg"}
 
 
-def progress(readme):
-    rows = [line.split("|")[1:-1] for line in (lineage.ROOT / readme).read_text().splitlines() if line.startswith("| ")]
-    rows = [[cell.strip() for cell in row] for row in rows[1:21]]
-    return {re.sub(r"^\[(.*)\]\(<.*>\)$", r"\1", row[0]): row[1:] for row in rows}
-
-
-@pytest.mark.parametrize(("readme", "yes", "no"), [("README.md", "yes", "not yet"), ("README.zh-CN.md", "√", "未")])
-def test_the_progress_table_is_true(readme, yes, no):
-    from curves import table_row
-
-    table = progress(readme)
+@pytest.mark.parametrize(("name", "yes", "no"), [("README.md", "yes", "not yet"), ("README.zh-CN.md", "√", "未")])
+def test_the_progress_table_is_true(name, yes, no):
+    text = (lineage.ROOT / name).read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    table = {re.sub(r"^\[(.*)\]\(<.*>\)$", r"\1", row[0]): row[1:] for row in rows[1:21]}
     assert list(table) == list(lineage.PARENT)
     for folder, (done, family, task, score, seconds, paper) in table.items():
         assert family
         assert task
         assert paper
         assert done == (yes if folder in lineage.FOLDERS else no)
+        assert (score, seconds) == readme.table_row(folder, zh=name != "README.md")
         if done == yes:
-            data = json.loads((lineage.ROOT / "benchmarks" / "results" / f"{folder}.json").read_text())
-            expected = table_row(data)
-            if yes == "√":
-                expected = (expected[0].replace(" to ", " 至 ").replace(" of ", " / "), expected[1])
-            assert (score, seconds) == expected
-            assert {run["result"]["algorithm"] for run in data["runs"]} == {folder}
-            assert task == data["runs"][0]["result"]["env_id"]
-        else:
-            assert (score, seconds) == ("", "")
+            runs = readme.result(folder)["runs"]
+            assert {run["result"]["algorithm"] for run in runs} == {folder}
+            assert task == runs[0]["result"]["env_id"]
+            assert f"{sum(run['result']['solved'] for run in runs)} " in score
+            assert f"{min(run['result']['score'] for run in runs):.0f}" in score
+
+
+@pytest.mark.parametrize("name", readme.READMES)
+def test_the_figures_in_the_readmes_are_those_measured(name):
+    for path in (lineage.ROOT / name, *(lineage.ROOT / folder / name for folder in lineage.FOLDERS)):
+        assert readme.renewed(path) == path.read_text(), f"{path}: python benchmarks/readme.py"
 
 
 @pytest.mark.parametrize("folder", lineage.FOLDERS)
 def test_a_folder_has_all_its_rooms(folder):
     path = lineage.ROOT / folder
     assert {file.name for file in path.iterdir()} >= FILES
-    for readme in ("README.md", "README.zh-CN.md"):
-        text = (path / readme).read_text()
+    for name in readme.READMES:
+        text = (path / name).read_text()
         assert "@" not in text
         for bracketed, plain in re.findall(r"\]\((?!https?:)(?:<([^>]+)>|([^)<]+))\)", text):
             target = bracketed or plain
-            assert (path / target).exists(), f"{readme} of {folder} links to {target}"
+            assert (path / target).exists(), f"{name} of {folder} links to {target}"
         for code in re.findall(r"\| `([^`]+)` \|", text):
             sources = "".join(file.read_text() for file in path.glob("*.py"))
-            assert all(part.strip() in sources for part in code.split("...")), f"{readme} of {folder} quotes {code}"
+            assert all(part.strip() in sources for part in code.split("...")), f"{name} of {folder} quotes {code}"
 
 
 @pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])

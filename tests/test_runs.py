@@ -13,7 +13,7 @@ import lineage
 import numpy as np
 import pytest
 import torch
-from folders import TABULAR, leaves, load, start_run, train
+from folders import TABULAR, WITHOUT_LOCKS, importable, leaves, load, start_run, train
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 STEPS = dict.fromkeys(TABULAR, 2000)  # of a short run; elsewhere 1200
@@ -43,6 +43,11 @@ def refused(process, *words):
     for word in words:
         assert word in lines[0]
     return lines[0]
+
+
+def first_weights(values):
+    """Where in the leaves of an agent's state its first weights, or its table, stand."""
+    return next(name for name in values if name.startswith((".q", ".actor")))
 
 
 GROUPED = [pytest.param(folder, marks=pytest.mark.xdist_group(folder)) for folder in lineage.FOLDERS]
@@ -112,7 +117,7 @@ def test_record_writes_a_film_that_opens(trained, tmp_path):
 
 def test_resume_goes_on_from_the_checkpoint(trained):
     folder, _ = trained
-    total = steps_of(folder.name) + 300
+    total = steps_of(folder.name) + 400
     process = python(folder, "--resume", "--steps", total)
     assert process.returncode == 0, process.stderr
     (run,) = (folder / "runs").iterdir()
@@ -121,7 +126,7 @@ def test_resume_goes_on_from_the_checkpoint(trained):
     assert EventAccumulator(str(run)).Reload().Scalars("eval/score")[-1].step == total
 
 
-@pytest.mark.parametrize("folder", lineage.FOLDERS)
+@pytest.mark.parametrize("folder", [folder for folder in lineage.FOLDERS if folder not in WITHOUT_LOCKS])
 def test_one_seed_gives_the_same_weights_bit_for_bit(folder, tmp_path):
     states = []
     for i, seed in enumerate((5, 5, 6)):
@@ -136,7 +141,7 @@ def test_one_seed_gives_the_same_weights_bit_for_bit(folder, tmp_path):
             assert value.tobytes() == other.tobytes(), name
         else:
             assert value == other, name
-    weights = next(name for name in states[0] if name.startswith(".q"))
+    weights = first_weights(states[0])
     assert not np.array_equal(states[0][weights], states[2][weights]), "another seed, other weights"
 
 
@@ -169,11 +174,12 @@ def test_resume_continues_counters_schedules_and_optimiser(folder, tmp_path):
             name
         )
     counts = {name: v for name, v in before.items() if isinstance(v, int) and "rng" not in name}
-    agent = rooms.main.train(start_run(rooms, tmp_path / "run", n + 100, resume=True), 0, n + 100)
+    with importable(folder, rooms):
+        agent = rooms.main.train(start_run(rooms, tmp_path / "run", n + 400, resume=True), 0, n + 400)
     after = leaves(agent.state_dict())
     grown = {name for name, value in counts.items() if after[name] > value}
     assert all(after[name] >= value for name, value in counts.items())
-    assert len(grown) >= 1
+    assert len(grown) >= 1 or folder == "PolicyGradient(PG)", "it alone counts nothing"
     if "epsilon_steps" in vars(agent):
         assert agent.epsilon < rooms.main.EPSILON_START - n / (1.1 * rooms.main.EPSILON_STEPS)
 
@@ -337,7 +343,7 @@ def test_the_best_agent_is_the_one_that_counts(folder, tmp_path):
     weights = []
     for step in (1, 2, 3):
         values = leaves(run.agent.state_dict())
-        name = next(name for name in values if name.startswith(".q"))
+        name = first_weights(values)
         with torch.no_grad():
             values[name][:] = step
         weights.append(step)

@@ -1,0 +1,106 @@
+"""A2C, the advantage actor-critic (Mnih et al. 2016, made synchronous). Differs from the one-step actor-critic in four:
+
+- Many environments: one policy acts in all of them, and the steps of an update are not all from one episode.
+- n steps: the advantage sums the TD errors of up to n steps, which leans less on the critic than one error does.
+- Entropy bonus: a policy that is sure of itself too early pays for it.
+- Gradient clipping: no update is larger than a given norm.
+"""
+
+from model import Actor, Critic
+from replay import Rollout
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Agent:
+    """Learns networks for the policy and for the value, and acts by drawing from the policy.
+
+    The learning rate falls in a straight line to 0 over `learning_steps` updates. The other settings are explained
+    where they are set, in main.py.
+    """
+
+    def __init__(
+        self,
+        obs_dim: int,
+        n_actions: int,
+        *,
+        hidden: int,
+        learning_rate: float,
+        learning_steps: int,
+        gamma: float,
+        gae_lambda: float,
+        entropy_coef: float,
+        max_grad_norm: float,
+        n_steps: int,
+        n_envs: int,
+        seed: int,
+    ):
+        torch.manual_seed(seed)  # for the networks' first weights
+        self.rng = np.random.default_rng(seed)  # for exploration
+        self.actor = Actor(obs_dim, n_actions, hidden)
+        self.critic = Critic(obs_dim, hidden)
+        self.parameters = [*self.actor.parameters(), *self.critic.parameters()]
+        self.optimizer = torch.optim.Adam(self.parameters, lr=learning_rate, fused=True)
+        self.schedule = torch.optim.lr_scheduler.LinearLR(self.optimizer, 1.0, 0.0, total_iters=learning_steps)
+        self.rollout = Rollout(n_steps, n_envs, obs_dim)
+        self.gamma, self.gae_lambda = gamma, gae_lambda
+        self.entropy_coef, self.max_grad_norm = entropy_coef, max_grad_norm
+
+    @torch.inference_mode()
+    def act(self, obs: np.ndarray, explore: bool = True) -> np.ndarray:
+        """The action for one observation [obs_dim], or one for each of a batch [batch, obs_dim]: drawn, or the mode."""
+        logits = self.actor(torch.as_tensor(obs)).numpy()
+        if explore:  # with Gumbel noise added, the largest logit is a draw from their softmax (Gumbel 1954)
+            logits = logits + self.rng.gumbel(size=logits.shape)
+        return logits.argmax(axis=-1)
+
+    def learn(self) -> dict[str, float]:
+        """One update from the steps in the memory (Mnih et al. 2016, algorithm S3). Returns what is to be drawn."""
+        batch = self.rollout.take()
+        value = self.critic(batch.obs)  # [steps, envs]
+        with torch.no_grad():
+            td_error = batch.reward + self.gamma * (1 - batch.terminated) * self.critic(batch.next_obs) - value
+            advantage = gae(td_error, batch.done, self.gamma * self.gae_lambda)
+            returns = advantage + value
+        log_probs = F.log_softmax(self.actor(batch.obs), dim=-1)  # [steps, envs, n_actions]
+        log_prob = log_probs.gather(-1, batch.action.unsqueeze(-1)).squeeze(-1)  # [steps, envs]
+        actor_loss = -(advantage * log_prob).mean()
+        critic_loss = F.mse_loss(value, returns)
+        entropy = -(log_probs.exp() * log_probs).sum(dim=-1).mean()
+        self.optimizer.zero_grad()
+        (actor_loss + critic_loss - self.entropy_coef * entropy).backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
+        self.optimizer.step()
+        self.schedule.step()
+        return {
+            "loss/actor": actor_loss.item(),
+            "loss/critic": critic_loss.item(),
+            "policy/entropy": entropy.item(),
+        }
+
+    def state_dict(self) -> dict:
+        """All that training needs to go on. The steps since the last update are dropped, for their episode is."""
+        state = {name: getattr(self, name).state_dict() for name in ("actor", "critic", "optimizer", "schedule")}
+        return state | {"rng": self.rng.bit_generator.state}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take over what `state_dict` returned. Raises KeyError, RuntimeError or ValueError if it does not fit."""
+        for name in ("actor", "critic", "optimizer", "schedule"):
+            getattr(self, name).load_state_dict(state[name])
+        self.rng.bit_generator.state = state["rng"]
+
+
+def gae(td_error: Tensor, done: Tensor, decay: float) -> Tensor:
+    """Generalised advantage A_t = δ_t + γλ A_{t+1}, [steps, envs] (Schulman et al. 2016, eq. 16), with `decay` = γλ.
+
+    Nothing follows an episode's last step. With λ = 1 the sum is the n-step return less the value, n to the end of the
+    rollout; with λ = 0 it is the TD error.
+    """
+    advantage, following = torch.zeros_like(td_error), torch.zeros_like(td_error[0])
+    for t in reversed(range(len(td_error))):
+        following = td_error[t] + decay * (1 - done[t]) * following
+        advantage[t] = following
+    return advantage

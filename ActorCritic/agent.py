@@ -1,0 +1,84 @@
+"""The actor-critic with a one-step critic (Sutton & Barto, section 13.5). Differs from REINFORCE in two things:
+
+- Critic: a second network learns the value V(s) by temporal differences, as the Q table of Q-learning did.
+- Advantage: the critic's TD error takes the place of the return. One step tells it, so learning does not wait for an
+  episode's end; and it varies less than a return does, but is wrong as long as the critic is.
+"""
+
+from model import Actor, Critic
+from replay import Rollout
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+
+class Agent:
+    """Learns networks for the policy and for the value, and acts by drawing from the policy.
+
+    The learning rate falls in a straight line to 0 over `learning_steps` updates. The other settings are explained
+    where they are set, in main.py.
+    """
+
+    def __init__(
+        self,
+        obs_dim: int,
+        n_actions: int,
+        *,
+        hidden: int,
+        learning_rate: float,
+        learning_steps: int,
+        gamma: float,
+        capacity: int,
+        seed: int,
+    ):
+        torch.manual_seed(seed)  # for the networks' first weights
+        self.rng = np.random.default_rng(seed)  # for exploration
+        self.actor = Actor(obs_dim, n_actions, hidden)
+        self.critic = Critic(obs_dim, hidden)
+        self.parameters = [*self.actor.parameters(), *self.critic.parameters()]
+        self.optimizer = torch.optim.Adam(self.parameters, lr=learning_rate, fused=True)
+        self.schedule = torch.optim.lr_scheduler.LinearLR(self.optimizer, 1.0, 0.0, total_iters=learning_steps)
+        self.rollout = Rollout(capacity, obs_dim)
+        self.gamma = gamma
+
+    @torch.inference_mode()
+    def act(self, obs: np.ndarray, explore: bool = True) -> np.ndarray:
+        """The action for one observation [obs_dim], or one for each of a batch [batch, obs_dim]: drawn, or the mode."""
+        logits = self.actor(torch.as_tensor(obs)).numpy()
+        if explore:  # with Gumbel noise added, the largest logit is a draw from their softmax (Gumbel 1954)
+            logits = logits + self.rng.gumbel(size=logits.shape)
+        return logits.argmax(axis=-1)
+
+    def learn(self) -> dict[str, float]:
+        """One update from the steps in the memory (Sutton & Barto, section 13.5). Returns what is to be drawn."""
+        batch = self.rollout.take()
+        value = self.critic(batch.obs)  # [steps]
+        with torch.no_grad():
+            td_target = batch.reward + self.gamma * (1 - batch.terminated) * self.critic(batch.next_obs)
+            advantage = td_target - value  # the TD error
+        log_probs = F.log_softmax(self.actor(batch.obs), dim=-1)  # [steps, n_actions]
+        log_prob = log_probs.gather(-1, batch.action.unsqueeze(-1)).squeeze(-1)  # [steps]
+        actor_loss = -(advantage * log_prob).mean()
+        critic_loss = F.mse_loss(value, td_target)
+        self.optimizer.zero_grad()
+        (actor_loss + critic_loss).backward()
+        self.optimizer.step()
+        self.schedule.step()
+        entropy = -(log_probs.exp() * log_probs).sum(dim=-1).mean()
+        return {
+            "loss/actor": actor_loss.item(),
+            "loss/critic": critic_loss.item(),
+            "policy/entropy": entropy.item(),
+        }
+
+    def state_dict(self) -> dict:
+        """All that training needs to go on. The steps since the last update are dropped, for their episode is."""
+        state = {name: getattr(self, name).state_dict() for name in ("actor", "critic", "optimizer", "schedule")}
+        return state | {"rng": self.rng.bit_generator.state}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take over what `state_dict` returned. Raises KeyError, RuntimeError or ValueError if it does not fit."""
+        for name in ("actor", "critic", "optimizer", "schedule"):
+            getattr(self, name).load_state_dict(state[name])
+        self.rng.bit_generator.state = state["rng"]

@@ -1,0 +1,82 @@
+"""REINFORCE, the policy gradient (Williams 1992), with reward-to-go and a baseline.
+
+Learns the policy itself and no values: an action is made more likely in proportion to the return that followed it.
+- Reward-to-go: an action is credited with the rewards after it, for it did not cause those before.
+- Baseline: from every return the mean is taken away. What is better than the mean becomes more likely, the rest less.
+"""
+
+from model import Actor
+from replay import Rollout
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Agent:
+    """Learns a network for the policy, and acts by drawing from it.
+
+    The learning rate falls in a straight line to 0 over `learning_steps` updates. The other settings are explained
+    where they are set, in main.py.
+    """
+
+    def __init__(
+        self,
+        obs_dim: int,
+        n_actions: int,
+        *,
+        hidden: int,
+        learning_rate: float,
+        gamma: float,
+        capacity: int,
+        seed: int,
+    ):
+        torch.manual_seed(seed)  # for the network's first weights
+        self.rng = np.random.default_rng(seed)  # for exploration
+        self.actor = Actor(obs_dim, n_actions, hidden)
+        self.optimizer = torch.optim.Adam(self.actor.parameters(), lr=learning_rate, fused=True)
+        self.rollout = Rollout(capacity, obs_dim)
+        self.gamma = gamma
+
+    @torch.inference_mode()
+    def act(self, obs: np.ndarray, explore: bool = True) -> np.ndarray:
+        """The action for one observation [obs_dim], or one for each of a batch [batch, obs_dim]: drawn, or the mode."""
+        logits = self.actor(torch.as_tensor(obs)).numpy()
+        if explore:  # with Gumbel noise added, the largest logit is a draw from their softmax (Gumbel 1954)
+            logits = logits + self.rng.gumbel(size=logits.shape)
+        return logits.argmax(axis=-1)
+
+    def learn(self) -> dict[str, float]:
+        """One update from the episodes in the memory (Williams 1992, eq. 11). Returns what is to be drawn."""
+        batch = self.rollout.take()
+        returns = returns_to_go(batch.reward, batch.done, self.gamma)
+        advantage = (returns - returns.mean()) / (returns.std() + 1e-8)
+        log_probs = F.log_softmax(self.actor(batch.obs), dim=-1)  # [steps, n_actions]
+        log_prob = log_probs.gather(-1, batch.action.unsqueeze(-1)).squeeze(-1)  # [steps]
+        loss = -(advantage * log_prob).mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        entropy = -(log_probs.exp() * log_probs).sum(dim=-1).mean()
+        return {"loss/actor": loss.item(), "policy/entropy": entropy.item()}
+
+    def state_dict(self) -> dict:
+        """All that training needs to go on. The steps since the last update are dropped, for their episode is."""
+        state = {name: getattr(self, name).state_dict() for name in ("actor", "optimizer")}
+        return state | {"rng": self.rng.bit_generator.state}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take over what `state_dict` returned. Raises KeyError, RuntimeError or ValueError if it does not fit."""
+        for name in ("actor", "optimizer"):
+            getattr(self, name).load_state_dict(state[name])
+        self.rng.bit_generator.state = state["rng"]
+
+
+def returns_to_go(reward: Tensor, done: Tensor, gamma: float) -> Tensor:
+    """G_t = R_{t+1} + γ G_{t+1}, [steps] (Sutton & Barto, eq. 3.9); nothing follows the last step of an episode."""
+    returns, following = torch.zeros_like(reward), 0.0
+    for t in reversed(range(len(reward))):
+        following = reward[t] + gamma * (1 - done[t]) * following
+        returns[t] = following
+    return returns

@@ -1,0 +1,153 @@
+"""Write what was measured (benchmarks/results) into the READMEs: the progress table, and each folder's measured lines.
+
+python benchmarks/readme.py
+"""
+
+import json
+import re
+import statistics
+
+from common import PARENT, RESULTS, ROOT
+
+READMES = {"README.md": False, "README.zh-CN.md": True}
+
+
+def result(name: str) -> dict | None:
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def table_row(folder: str, zh: bool) -> tuple[str, str]:
+    """Score (worst to best seed, how many solved) and seconds, as the progress table shows them."""
+    if not (data := result(folder)):
+        return "", ""
+    scores = [run["result"]["score"] for run in data["runs"]]
+    solved = sum(run["result"]["solved"] for run in data["runs"])
+    of = f"{solved} / {len(scores)}" if zh else f"{solved} of {len(scores)}"
+    return f"{spread(scores, zh)}, {of}", f"{statistics.median(data['seconds']):.0f}"
+
+
+def spread(scores: list[float], zh: bool) -> str:
+    """The worst and the best score; all digits that matter."""
+    digits = 0 if max(map(abs, scores)) > 2 else 2
+    low, high = (f"{score:.{digits}f}" for score in (min(scores), max(scores)))
+    return low if low == high else f"{low} {'至' if zh else 'to'} {high}"
+
+
+def measured(folder: str, zh: bool) -> str:
+    """The paragraph of a folder's README that tells how it learns."""
+    data = result(folder)
+    scores = [run["result"]["score"] for run in data["runs"]]
+    solved = sum(run["result"]["solved"] for run in data["runs"])
+    one, seconds = data["runs"][0]["result"], statistics.median(data["seconds"])
+    machine, n = data["machine"].replace("(R)", ""), len(scores)
+    command = f'`python benchmarks/curves.py "{folder}"`'
+    if zh:
+        return (
+            f"**实测。** 种子 0 至 {n - 1}，各 {one['env_steps']:,} 个环境步：得分 {spread(scores, zh)}"
+            f"（要求 {one['solved_score']:g}），{n} 个中 {solved} 个学会；单独运行整条命令 {seconds:.0f} 秒"
+            f"（{len(data['seconds'])} 次的中位数）。{command}，{machine}。" + extra(folder, zh)
+        )
+    return (
+        f"**Measured.** Seeds 0 to {n - 1}, {one['env_steps']:,} environment steps each: scores {spread(scores, zh)} "
+        f"(wanted: {one['solved_score']:g}), {solved} of {n} solved; the whole command takes {seconds:.0f} s alone "
+        f"(median of {len(data['seconds'])}). {command} on {machine}." + extra(folder, zh)
+    )
+
+
+def extra(folder: str, zh: bool) -> str:
+    """What was measured of this folder alone."""
+    if folder in ("QLearning", "Sarsa", "SarsaLambda") and (data := result("cliff")):
+        other = "Sarsa" if folder != "Sarsa" else "QLearning"
+        mine, theirs = (f"{data[name]['return_while_learning']:.1f}" for name in (folder, other))
+        if zh:
+            seeds = f"{data['seeds']} 个种子，`python benchmarks/cliff.py`"
+            return f" 学习过程中前 500 回合的平均回报：{folder} {mine}，{other} {theirs}（{seeds}）。"
+        return (
+            f" Mean return over the first 500 episodes, while learning: {folder} {mine}, {other} {theirs} "
+            f"({data['seeds']} seeds, `python benchmarks/cliff.py`)."
+        )
+    if folder == "DQNwithPER" and (data := result("speed-per")):
+        uniform, prioritized = (f"{us / 1000:.2f}" for us in data["microseconds"].values())
+        if zh:
+            ratio = f"{data['ratio']:.2f} 倍（`python benchmarks/speed.py per`）"
+            return f" 一次更新：均匀回放 {uniform} 毫秒，优先回放 {prioritized} 毫秒，{ratio}。"
+        return (
+            f" One update takes {uniform} ms with uniform and {prioritized} ms with prioritised replay, "
+            f"{data['ratio']:.2f} times as long (`python benchmarks/speed.py per`)."
+        )
+    if folder == "A2C" and (data := result("speed-a2c")):
+        ours, theirs = (f"{speed:,}" for speed in data["steps_per_second"].values())
+        if zh:
+            return (
+                f" 8 个环境、每次 5 步时：每秒 {ours} 步，Stable-Baselines3 2.9.2 同样的网络和设置 {theirs} 步，"
+                f"{data['ratio']:.1f} 倍（单线程，{data['rounds']} 轮交替的中位数，`python benchmarks/speed.py a2c`）。"
+            )
+        return (
+            f" With 8 environments and 5 steps: {ours} steps per second; Stable-Baselines3 2.9.2 with the same network "
+            f"and settings {theirs}; ratio {data['ratio']:.1f} (one thread, median of {data['rounds']} rounds in turn, "
+            f"`python benchmarks/speed.py a2c`)."
+        )
+    if folder == "A3C" and (data := result("speed-a3c")):
+        (few, one), (many, all_) = data["steps_per_second"].items()
+        if zh:
+            return (
+                f" 每秒步数：{few.split()[0]} 个工作进程 {one:,}，{many.split()[0]} 个 {all_:,}，{data['ratio']:.2f} 倍"
+                f"（{data['rounds']} 轮交替的中位数，`python benchmarks/speed.py a3c`）。"
+            )
+        return (
+            f" Steps per second: {one:,} with one worker, {all_:,} with {many.split()[0]}, {data['ratio']:.2f} times "
+            f"as many (median of {data['rounds']} rounds in turn, `python benchmarks/speed.py a3c`)."
+        )
+    return ""
+
+
+def compared(zh: bool) -> str:
+    """The paragraph of the first README that compares with another library."""
+    data = result("speed-dqn")
+    ours, theirs = data["ours"], data["stable-baselines3"]
+    if zh:
+        return (
+            f"LunarLander-v3 上的 DQN，种子 0，单线程，从开始到训练并评估完毕：这里 {ours['seconds']:.0f} 秒，平均回报 "
+            f"{ours['score']:.0f}；Stable-Baselines3 2.9.2 用其 zoo 调好的超参数，{theirs['seconds']:.0f} 秒，平均回报 "
+            f"{theirs['score']:.0f}。由 `python benchmarks/speed.py dqn` 在同一次运行中测得。"
+        )
+    return (
+        f"DQN on LunarLander-v3, seed 0, one thread, from start to a trained and evaluated agent: "
+        f"{ours['seconds']:.0f} s for a mean return of {ours['score']:.0f} here; {theirs['seconds']:.0f} s for "
+        f"{theirs['score']:.0f} with Stable-Baselines3 2.9.2 and the settings tuned for it in its zoo. "
+        f"Measured in one run by `python benchmarks/speed.py dqn`."
+    )
+
+
+def root(text: str, zh: bool) -> str:
+    """The first README with the progress table and the comparison renewed."""
+    for folder in PARENT:
+        score, seconds = table_row(folder, zh)
+        done = (ROOT / folder / "main.py").exists() and score
+        mark = ("√" if zh else "yes") if done else ("未" if zh else "not yet")
+        row = re.search(rf"^\| (?:\[{re.escape(folder)}\]\(<.*>\)|{re.escape(folder)}) \|.*$", text, re.M)[0]
+        _, _, _, family, task, _, _, paper, _ = (cell.strip() for cell in row.split("|"))
+        link = f"[{folder}](<{folder}>)" if done else folder
+        text = text.replace(row, f"| {link} | {mark} | {family} | {task} | {score} | {seconds} | {paper} |")
+    return re.sub(r"^(DQN on LunarLander|LunarLander-v3 上的 DQN).*$", lambda _: compared(zh), text, flags=re.M)
+
+
+def renewed(path) -> str:
+    """The text of a README with what is measured renewed."""
+    text, zh = path.read_text(), READMES[path.name]
+    if path.parent == ROOT:
+        return root(text, zh)
+    if not result(path.parent.name):
+        return text
+    return re.sub(r"^\*\*(Measured\.|实测。)\*\*.*$", lambda _: measured(path.parent.name, zh), text, flags=re.M)
+
+
+def main() -> None:
+    for name in READMES:
+        for path in (ROOT / name, *ROOT.glob(f"*/{name}")):
+            path.write_text(renewed(path))
+
+
+if __name__ == "__main__":
+    main()
