@@ -18,7 +18,7 @@ import gymnasium as gym
 import numpy as np
 
 ENV_ID = "CartPole-v1"
-TOTAL_STEPS = 300_000  # environment steps
+TOTAL_STEPS = 200_000  # environment steps
 SOLVED_SCORE = 475.0  # return at which the balance counts as learned
 SEED = 0
 
@@ -31,7 +31,7 @@ ENTROPY_COEF = 0.01  # weight of the entropy bonus, β
 MAX_GRAD_NORM = 0.5  # the longest gradient
 N_WORKERS = min(16, multiprocessing.cpu_count())  # processes, one for each core; the paper has 16
 N_STEPS = 20  # steps of a worker in one update, n
-EVAL_EVERY = 10_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
+EVAL_EVERY = 20_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
 EVAL_EPISODES = 10  # episodes in each
 
 

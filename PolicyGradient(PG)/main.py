@@ -20,7 +20,8 @@ SEED = 0
 HIDDEN = 64  # units in each of the two hidden layers
 LEARNING_RATE = 5e-3  # step size of Adam, α
 GAMMA = 0.99  # discount γ
-UPDATE_STEPS = 1_000  # environment steps, and on to the end of the episode, in one update
+UPDATE_STEPS = 1_000  # environment steps in one update, and on to the end of the episode
+EPISODE_STEPS = 500  # environment steps in the longest episode
 EVAL_EVERY = 10_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
 EVAL_EPISODES = 10  # episodes in each
 
@@ -36,7 +37,7 @@ def make_agent(env: gym.Env, seed: int) -> Agent:
         hidden=HIDDEN,
         learning_rate=LEARNING_RATE,
         gamma=GAMMA,
-        capacity=UPDATE_STEPS + 500,
+        capacity=UPDATE_STEPS + EPISODE_STEPS,
         seed=seed,
     )
 
