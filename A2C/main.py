@@ -68,8 +68,8 @@ def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
         next_obs, done = first_obs.copy(), terminated | truncated
         if done.any():
             next_obs[done] = np.stack(info["final_obs"][done])
-            episodes = {name: info["episode"][name][done].mean() for name in "rl"}
-            run.log(step, {"episode/return": episodes["r"], "episode/length": episodes["l"]})
+            returns, lengths = info["episode"]["r"][done], info["episode"]["l"][done]
+            run.log(step, {"episode/return": returns.mean(), "episode/length": lengths.mean()})
         agent.rollout.add(obs, action, reward, next_obs, terminated, done)
         obs = first_obs
         if len(agent.rollout) == N_STEPS:

@@ -33,8 +33,8 @@ EPSILON_START = 1.0  # chance of a random action at first, ε
 EPSILON_END = 0.05  # and in the end
 EPSILON_STEPS = 30_000  # actions over which it falls
 DOUBLE_Q = True  # Double DQN; False is the DQN of 2015
-EVAL_EVERY = 20_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
-EVAL_EPISODES = 20  # episodes in each
+EVAL_EVERY = 30_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
+EVAL_EPISODES = 40  # episodes in each
 
 
 def make_env(render_mode: str | None = None) -> gym.Env:
