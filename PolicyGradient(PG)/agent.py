@@ -28,6 +28,7 @@ class Agent:
         *,
         hidden: int,
         learning_rate: float,
+        learning_steps: int,
         gamma: float,
         capacity: int,
         seed: int,
@@ -36,6 +37,7 @@ class Agent:
         self.rng = np.random.default_rng(seed)  # for exploration
         self.actor = Actor(obs_dim, n_actions, hidden)
         self.optimizer = torch.optim.Adam(self.actor.parameters(), lr=learning_rate, fused=True)
+        self.schedule = torch.optim.lr_scheduler.LinearLR(self.optimizer, 1.0, 0.0, total_iters=learning_steps)
         self.rollout = Rollout(capacity, obs_dim)
         self.gamma = gamma
 
@@ -58,17 +60,18 @@ class Agent:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
+        self.schedule.step()
         entropy = -(log_probs.exp() * log_probs).sum(dim=-1).mean()
         return {"loss/actor": loss.item(), "policy/entropy": entropy.item()}
 
     def state_dict(self) -> dict:
         """All that training needs to go on. The steps since the last update are dropped, for their episode is."""
-        state = {name: getattr(self, name).state_dict() for name in ("actor", "optimizer")}
+        state = {name: getattr(self, name).state_dict() for name in ("actor", "optimizer", "schedule")}
         return state | {"rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, state: dict) -> None:
         """Take over what `state_dict` returned. Raises KeyError, RuntimeError or ValueError if it does not fit."""
-        for name in ("actor", "optimizer"):
+        for name in ("actor", "optimizer", "schedule"):
             getattr(self, name).load_state_dict(state[name])
         self.rng.bit_generator.state = state["rng"]
 

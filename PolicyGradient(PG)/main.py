@@ -18,10 +18,11 @@ SOLVED_SCORE = 475.0  # return at which the balance counts as learned
 SEED = 0
 
 HIDDEN = 64  # units in each of the two hidden layers
-LEARNING_RATE = 5e-3  # step size of Adam, α
+LEARNING_RATE = 5e-3  # step size of Adam at first, α
 GAMMA = 0.99  # discount γ
 UPDATE_STEPS = 1_000  # environment steps in one update, and on to the end of the episode
 EPISODE_STEPS = 500  # environment steps in the longest episode
+LEARNING_STEPS = TOTAL_STEPS // UPDATE_STEPS  # updates over which the learning rate falls to 0
 EVAL_EVERY = 10_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
 EVAL_EPISODES = 10  # episodes in each
 
@@ -36,6 +37,7 @@ def make_agent(env: gym.Env, seed: int) -> Agent:
         int(env.action_space.n),
         hidden=HIDDEN,
         learning_rate=LEARNING_RATE,
+        learning_steps=LEARNING_STEPS,
         gamma=GAMMA,
         capacity=UPDATE_STEPS + EPISODE_STEPS,
         seed=seed,

@@ -59,6 +59,7 @@ DIFFERS = {  # what the child's algorithm changes
     },
     "ACER": {
         "model.py": {"Critic", "Critic.__init__", "Critic.forward"},
+        "replay.py": {"Batch", "Rollout", "Rollout.__init__", "Rollout.add", "Rollout.take"},
         "agent.py": {"Agent.__init__", "Agent.learn", "Agent.state_dict", "Agent.load_state_dict"},
         "main.py": {"make_agent"},
     },

@@ -11,15 +11,12 @@ import torch
 from folders import load, start_run
 
 POLICIES = ["PolicyGradient(PG)", "ActorCritic", "A2C"]
-SETTINGS = {"hidden": 3, "learning_rate": 1e-3, "gamma": 1.0, "seed": 0}
-ACTOR_CRITIC = {**SETTINGS, "learning_steps": 100}
-A2C = {**ACTOR_CRITIC, "gae_lambda": 1.0, "entropy_coef": 0.0, "max_grad_norm": 1e9}
+SETTINGS = {"hidden": 3, "learning_rate": 1e-3, "learning_steps": 100, "gamma": 1.0, "seed": 0}
+A2C = {**SETTINGS, "gae_lambda": 1.0, "entropy_coef": 0.0, "max_grad_norm": 1e9}
 
 
 def make(folder, steps, envs=1, **changed):
     settings, size = SETTINGS, {"capacity": steps * envs}
-    if folder != "PolicyGradient(PG)":
-        settings = ACTOR_CRITIC
     if folder == "A2C":
         settings, size = A2C, {"n_steps": steps, "n_envs": envs}
     return load(folder).agent.Agent(6, 2, **{**settings, **size, **changed})
@@ -252,13 +249,13 @@ def test_acting_draws_from_the_policy(folder):
     assert [int(agent.act(o, explore=False)) for o in OBS] == logits.argmax(1).tolist()
 
 
-@pytest.mark.parametrize("folder", ["ActorCritic", "A2C"])
+@pytest.mark.parametrize("folder", POLICIES)
 def test_the_learning_rate_falls_to_zero(folder):
     agent = make(folder, 3)
-    extra = (DONE,) if folder == "A2C" else ()
+    rest = {"PolicyGradient(PG)": (DONE,), "ActorCritic": (NEXT, TERMINATED), "A2C": (NEXT, TERMINATED, DONE)}[folder]
     for i in range(110):
         assert agent.optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 * max(0, 1 - i / 100), abs=1e-9)
-        for step in zip(OBS, ACTION, REWARD, NEXT, TERMINATED, *extra, strict=True):
+        for step in zip(OBS, ACTION, REWARD, *rest, strict=True):
             agent.rollout.add(*step)
         agent.learn()
 

@@ -8,7 +8,8 @@ import scipy.stats
 from folders import DEEP, load
 from lineage import FOLDERS, ROOT
 
-WITH_REPLAY = [folder for folder in DEEP if (ROOT / folder / "replay.py").exists()]
+REPLAYS = {folder: ROOT / folder / "replay.py" for folder in DEEP}
+WITH_REPLAY = [f for f, path in REPLAYS.items() if path.exists() and "class ReplayBuffer" in path.read_text()]
 PER = pytest.mark.skipif("DQNwithPER" not in FOLDERS, reason="the folder is not there")
 
 

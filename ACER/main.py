@@ -1,0 +1,107 @@
+"""ACER on CartPole-v1: push a cart left or right so that the pole on it stays upright.
+
+Commands:
+    python main.py                     train, evaluate, say whether it is solved
+    python main.py --watch             see the trained agent balance (--record film.gif: into a file)
+    python main.py --resume            go on with a run that was stopped; --help shows the rest
+"""
+
+import harness  # first: it names what is not installed
+from agent import Agent
+
+import gymnasium as gym
+import numpy as np
+
+ENV_ID = "CartPole-v1"
+TOTAL_STEPS = 50_000  # environment steps
+SOLVED_SCORE = 475.0  # return at which the balance counts as learned
+SEED = 0
+
+HIDDEN = 64  # units in each of the two hidden layers
+LEARNING_RATE = 3e-3  # step size of Adam at first, α
+LEARNING_STEPS = TOTAL_STEPS // 80 * 17  # updates over which it falls to 0
+GAMMA = 0.99  # discount γ
+RETRACE = True  # the critic's targets follow old steps as far as the policy would; False: to their end
+TRUNCATION = 10.0  # largest importance weight, c, with the bias corrected; infinity: neither is done
+DELTA = 0.03  # how fast the gradient may lead away from the average policy, δ; infinity: no trust region
+ALPHA = 0.99  # share of the average policy that stays in an update, α
+ENTROPY_COEF = 0.01  # weight of the entropy bonus, β
+MAX_GRAD_NORM = np.inf  # the longest gradient: any, or large errors of the critic would slow the actor down too
+N_ENVS = 8  # environments, side by side
+N_STEPS = 10  # steps in each of them in one update, n
+REPLAY_RATIO = 16  # updates from old rollouts for one from new steps, on average
+CAPACITY = 32  # rollouts in the replay memory, each of N_STEPS steps in N_ENVS environments
+EVAL_EVERY = 2_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
+EVAL_EPISODES = 10  # episodes in each
+
+
+def make_env(render_mode: str | None = None) -> gym.Env:
+    return gym.wrappers.RecordEpisodeStatistics(gym.make(ENV_ID, render_mode=render_mode))
+
+
+def make_envs() -> gym.vector.VectorEnv:
+    """All environments of the training. Where an episode ends, the next begins in the same step."""
+    same_step = {"autoreset_mode": gym.vector.AutoresetMode.SAME_STEP}
+    envs = gym.make_vec(ENV_ID, N_ENVS, vectorization_mode="sync", vector_kwargs=same_step)
+    return gym.wrappers.vector.RecordEpisodeStatistics(envs)
+
+
+def make_agent(env: gym.Env, seed: int) -> Agent:
+    return Agent(
+        env.observation_space.shape[0],
+        int(env.action_space.n),
+        hidden=HIDDEN,
+        learning_rate=LEARNING_RATE,
+        learning_steps=LEARNING_STEPS,
+        gamma=GAMMA,
+        retrace=RETRACE,
+        truncation=TRUNCATION,
+        delta=DELTA,
+        alpha=ALPHA,
+        entropy_coef=ENTROPY_COEF,
+        max_grad_norm=MAX_GRAD_NORM,
+        n_steps=N_STEPS,
+        n_envs=N_ENVS,
+        replay_ratio=REPLAY_RATIO,
+        capacity=CAPACITY,
+        seed=seed,
+    )
+
+
+def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
+    envs = make_envs()
+    agent = run.restore(make_agent(make_env(), seed))
+    obs, _ = envs.reset(seed=seed)
+    for step in run.steps(total_steps, by=N_ENVS):
+        action = agent.act(obs)
+        first_obs, reward, terminated, truncated, info = envs.step(action)
+        next_obs, done = first_obs.copy(), terminated | truncated
+        if done.any():
+            next_obs[done] = np.stack(info["final_obs"][done])
+            returns, lengths = info["episode"]["r"][done], info["episode"]["l"][done]
+            run.log(step, {"episode/return": returns.mean(), "episode/length": lengths.mean()})
+        agent.rollout.add(obs, action, reward, next_obs, terminated, done)
+        obs = first_obs
+        if len(agent.rollout) == N_STEPS:
+            run.log(step, agent.learn())
+        if step % EVAL_EVERY == 0:
+            run.evaluate(step, keep_best=True)
+    return agent
+
+
+def evaluate(agent: Agent, episodes: int, seed: int, env: gym.Env | None = None) -> np.ndarray:
+    """Return of each episode without exploration, [episodes], in an environment of its own."""
+    env = env or make_env()
+    scores = np.zeros(episodes)
+    for episode in range(episodes):
+        obs, _ = env.reset(seed=seed if episode == 0 else None)
+        done = False
+        while not done:
+            obs, reward, terminated, truncated, _ = env.step(agent.act(obs, explore=False))
+            scores[episode] += reward
+            done = terminated or truncated
+    return scores
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,31 @@
+"""The functions being learned: a network for the policy π(a | s; θ) and one for the action values Q(s, a; w)."""
+
+from torch import Tensor, nn
+
+
+class Actor(nn.Module):
+    """Two hidden layers between the observation and one preference for each action; π is their softmax."""
+
+    def __init__(self, obs_dim: int, n_actions: int, hidden: int):
+        super().__init__()
+        layers = [nn.Linear(obs_dim, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()]
+        self.features = nn.Sequential(*layers)
+        self.logits = nn.Linear(hidden, n_actions)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """Preferences (logits) [..., n_actions] of observations [..., obs_dim]."""
+        return self.logits(self.features(obs))
+
+
+class Critic(nn.Module):
+    """Two hidden layers between the observation and one value for each action; V is their mean under the policy."""
+
+    def __init__(self, obs_dim: int, n_actions: int, hidden: int):
+        super().__init__()
+        layers = [nn.Linear(obs_dim, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()]
+        self.features = nn.Sequential(*layers)
+        self.q = nn.Linear(hidden, n_actions)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """Action values [..., n_actions] of observations [..., obs_dim]."""
+        return self.q(self.features(obs))
