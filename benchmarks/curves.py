@@ -21,7 +21,7 @@ def measure(folder: str, seeds: int, jobs: int, timed: int) -> dict:
     path = RESULTS / f"{folder}.json"
     data = json.loads(path.read_text()) if path.exists() else {"runs": [], "seconds": []}
     if seeds:
-        data["runs"] = []
+        data = {"runs": [], "seconds": []}
     for _, seed, result, curves in run_all([(folder, seed) for seed in range(seeds)], jobs):
         solved = "solved" if result["solved"] else "NOT solved"
         print(f"{folder} seed {seed}: {result['score']:.2f} {solved}, {result['seconds']:.0f} s", flush=True)
