@@ -18,13 +18,16 @@ def result(name: str) -> dict | None:
 
 
 def table_row(folder: str, zh: bool) -> tuple[str, str]:
-    """Score (worst to best seed, how many solved) and seconds, as the progress table shows them."""
+    """Score (worst to best seed, how many solved) and seconds, as the progress table shows them.
+
+    `beside` in a result says that another training ran on the second core: alone it would have taken less.
+    """
     if not (data := result(folder)):
         return "", ""
     scores = [run["result"]["score"] for run in data["runs"]]
     solved = sum(run["result"]["solved"] for run in data["runs"])
     of = f"{solved} / {len(scores)}" if zh else f"{solved} of {len(scores)}"
-    return f"{spread(scores, zh)}, {of}", f"{statistics.median(data['seconds']):.0f}"
+    return f"{spread(scores, zh)}, {of}", f"{'≤ ' * data.get('beside', False)}{statistics.median(data['seconds']):.0f}"
 
 
 def spread(scores: list[float], zh: bool) -> str:
@@ -42,16 +45,20 @@ def measured(folder: str, zh: bool) -> str:
     one, seconds = data["runs"][0]["result"], statistics.median(data["seconds"])
     machine, n = data["machine"].replace("(R)", ""), len(scores)
     command = f'`python benchmarks/curves.py "{folder}"`'
+    alone, alone_zh = f"alone (median of {len(data['seconds'])})", f"单独运行整条命令 {seconds:.0f} 秒"
+    alone_zh += f"（{len(data['seconds'])} 次的中位数）"
+    if data.get("beside"):
+        alone, alone_zh = "with another training beside it", f"旁边有另一个训练时整条命令 {seconds:.0f} 秒"
     if zh:
         return (
             f"**实测。** 种子 0 至 {n - 1}，各 {one['env_steps']:,} 个环境步：得分 {spread(scores, zh)}"
-            f"（要求 {one['solved_score']:g}），{n} 个中 {solved} 个学会；单独运行整条命令 {seconds:.0f} 秒"
-            f"（{len(data['seconds'])} 次的中位数）。{command}，{machine}。" + extra(folder, zh)
+            f"（要求 {one['solved_score']:g}），{n} 个中 {solved} 个学会；{alone_zh}。{command}，{machine}。"
+            + extra(folder, zh)
         )
     return (
         f"**Measured.** Seeds 0 to {n - 1}, {one['env_steps']:,} environment steps each: scores {spread(scores, zh)} "
-        f"(wanted: {one['solved_score']:g}), {solved} of {n} solved; the whole command takes {seconds:.0f} s alone "
-        f"(median of {len(data['seconds'])}). {command} on {machine}." + extra(folder, zh)
+        f"(wanted: {one['solved_score']:g}), {solved} of {n} solved; the whole command takes {seconds:.0f} s {alone}. "
+        f"{command} on {machine}." + extra(folder, zh)
     )
 
 
@@ -110,13 +117,15 @@ def compared(zh: bool) -> str:
         return (
             f"LunarLander-v3 上的 DQN，种子 0，单线程，从开始到训练并评估完毕：这里 {ours['seconds']:.0f} 秒，平均回报 "
             f"{ours['score']:.0f}；Stable-Baselines3 2.9.2 用其 zoo 调好的超参数，{theirs['seconds']:.0f} 秒，平均回报 "
-            f"{theirs['score']:.0f}。由 `python benchmarks/speed.py dqn` 在同一次运行中测得。"
+            f"{theirs['score']:.0f}。由 `python benchmarks/speed.py dqn` 在同一次运行中测得"
+            f"{'，两者旁边都有另一个训练' * data.get('beside', False)}。"
         )
     return (
         f"DQN on LunarLander-v3, seed 0, one thread, from start to a trained and evaluated agent: "
         f"{ours['seconds']:.0f} s for a mean return of {ours['score']:.0f} here; {theirs['seconds']:.0f} s for "
         f"{theirs['score']:.0f} with Stable-Baselines3 2.9.2 and the settings tuned for it in its zoo. "
-        f"Measured in one run by `python benchmarks/speed.py dqn`."
+        f"Measured in one run by `python benchmarks/speed.py dqn`"
+        f"{', both with another training beside them' * data.get('beside', False)}."
     )
 
 
