@@ -13,7 +13,10 @@ import json
 import numpy as np
 import readme
 from common import FOLDERS, RESULTS, ROOT, machine, run_all
+from matplotlib import rcParams
 from matplotlib.figure import Figure
+
+rcParams["svg.hashsalt"] = "curve"  # the same data, the same file
 
 
 def measure(folder: str, seeds: int, jobs: int, timed: int) -> dict:

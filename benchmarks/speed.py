@@ -91,10 +91,10 @@ def a2c() -> dict:
         with tempfile.TemporaryDirectory() as scratch:
             rooms.main.train(rooms.harness.Run(rooms.main, 0, steps, Path(scratch)), 0, steps)
 
-    return in_turn({"ours": ours, "stable-baselines3": model.learn}, 40_000)
+    return in_turn({"ours": ours, "stable-baselines3": model.learn}, 100_000)
 
 
-def in_turn(trainings: dict, steps: int, rounds: int = 5) -> dict:
+def in_turn(trainings: dict, steps: int, rounds: int = 3) -> dict:
     """Median steps per second of each of two trainings, and the median of the ratios, over rounds of both."""
     speeds = {name: [] for name in trainings}
     for _ in range(rounds + 1):
