@@ -92,6 +92,8 @@ def test_sharing_changes_no_weight_and_keeps_statistics():
 
 def test_several_processes_learn_into_the_same_memory():
     rooms = load("A3C")
+    assert min(16, os.cpu_count()) == rooms.main.N_WORKERS
+    rooms.main.N_WORKERS = 2
     agent = rooms.main.make_agent(rooms.main.make_env(), 0).share()
     before = [p.detach().clone() for p in agent.parameters]
     places = [tensor.data_ptr() for tensor in (*agent.parameters, *statistics(agent))]
@@ -101,8 +103,7 @@ def test_several_processes_learn_into_the_same_memory():
             assert all(np.isfinite(value) for value in report.values())
             if n > 100 and (agent.steps > 0).all():
                 break
-    assert len(agent.steps) == os.cpu_count()
-    assert (agent.steps[:2] > 0).all(), "each worker's own count grows"
+    assert (agent.steps > 0).all(), "each worker's own count grows"
     assert agent.steps.sum() >= n * rooms.main.N_STEPS
     assert [tensor.data_ptr() for tensor in (*agent.parameters, *statistics(agent))] == places
     assert all(not torch.equal(p, old) and p.isfinite().all() for p, old in zip(agent.parameters, before, strict=True))
