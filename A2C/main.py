@@ -19,13 +19,13 @@ SEED = 0
 
 HIDDEN = 64  # units in each of the two hidden layers
 LEARNING_RATE = 1e-3  # step size of Adam at first, α
-LEARNING_STEPS = TOTAL_STEPS // 40  # updates over which it falls to 0
 GAMMA = 0.99  # discount γ
 GAE_LAMBDA = 1.0  # λ of the generalised advantage; 1 gives n-step returns
 ENTROPY_COEF = 0.01  # weight of the entropy bonus, β
 MAX_GRAD_NORM = 0.5  # the longest gradient
 N_ENVS = 8  # environments, side by side
 N_STEPS = 5  # steps in each of them in one update, n
+LEARNING_STEPS = TOTAL_STEPS // (N_ENVS * N_STEPS)  # updates over which the learning rate falls to 0
 EVAL_EVERY = 10_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
 EVAL_EPISODES = 10  # episodes in each
 

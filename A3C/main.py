@@ -24,13 +24,13 @@ SEED = 0
 
 HIDDEN = 64  # units in each of the two hidden layers
 LEARNING_RATE = 1e-3  # step size of Adam at first, α
-LEARNING_STEPS = TOTAL_STEPS  # environment steps over which it falls to 0
 GAMMA = 0.99  # discount γ
 GAE_LAMBDA = 1.0  # λ of the generalised advantage; 1 gives n-step returns
 ENTROPY_COEF = 0.01  # weight of the entropy bonus, β
 MAX_GRAD_NORM = 0.5  # the longest gradient
 N_WORKERS = min(16, multiprocessing.cpu_count())  # processes, one for each core; the paper has 16
 N_STEPS = 20  # steps of a worker in one update, n
+LEARNING_STEPS = TOTAL_STEPS  # environment steps over which the learning rate falls to 0
 EVAL_EVERY = 20_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
 EVAL_EPISODES = 10  # episodes in each
 

@@ -19,7 +19,6 @@ SEED = 0
 
 HIDDEN = 64  # units in each of the two hidden layers
 LEARNING_RATE = 3e-3  # step size of Adam at first, α
-LEARNING_STEPS = TOTAL_STEPS // 80 * 17  # updates over which it falls to 0
 GAMMA = 0.99  # discount γ
 RETRACE = True  # the critic's targets follow old steps as far as the policy would; False: to their end
 TRUNCATION = 10.0  # largest importance weight, c, with the bias corrected; infinity: neither is done
@@ -30,6 +29,7 @@ MAX_GRAD_NORM = np.inf  # the longest gradient: any, or large errors of the crit
 N_ENVS = 8  # environments, side by side
 N_STEPS = 10  # steps in each of them in one update, n
 REPLAY_RATIO = 16  # updates from old rollouts for one from new steps, on average
+LEARNING_STEPS = TOTAL_STEPS // (N_ENVS * N_STEPS) * (1 + REPLAY_RATIO)  # updates until the learning rate is 0
 CAPACITY = 32  # rollouts in the replay memory, each of N_STEPS steps in N_ENVS environments
 EVAL_EVERY = 2_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
 EVAL_EPISODES = 10  # episodes in each

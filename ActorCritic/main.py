@@ -19,9 +19,9 @@ SEED = 0
 
 HIDDEN = 64  # units in each of the two hidden layers
 LEARNING_RATE = 1e-3  # step size of Adam at first, α
-LEARNING_STEPS = TOTAL_STEPS // 4  # updates over which it falls to 0
 GAMMA = 0.99  # discount γ
 UPDATE_STEPS = 4  # environment steps in one update
+LEARNING_STEPS = TOTAL_STEPS // UPDATE_STEPS  # updates over which the learning rate falls to 0
 EVAL_EVERY = 10_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
 EVAL_EPISODES = 10  # episodes in each
 

@@ -21,8 +21,8 @@ HIDDEN = 64  # units in each of the two hidden layers
 LEARNING_RATE = 5e-3  # step size of Adam at first, α
 GAMMA = 0.99  # discount γ
 UPDATE_STEPS = 1_000  # environment steps in one update, and on to the end of the episode
-EPISODE_STEPS = 500  # environment steps in the longest episode
 LEARNING_STEPS = TOTAL_STEPS // UPDATE_STEPS  # updates over which the learning rate falls to 0
+EPISODE_STEPS = 500  # environment steps in the longest episode
 EVAL_EVERY = 10_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
 EVAL_EPISODES = 10  # episodes in each
 
