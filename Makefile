@@ -1,5 +1,5 @@
 PYTHON ?= python3
-ALGO ?= DeepQLearningNetwork(DQN)
+ALGO ?= PPO
 ARGS ?=
 SEED ?= 0
 PORT ?= 6006

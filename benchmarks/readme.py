@@ -95,16 +95,29 @@ def extra(folder: str, zh: bool) -> str:
             f"and settings {theirs}; ratio {data['ratio']:.1f} (one thread, median of {data['rounds']} rounds in turn, "
             f"`python benchmarks/speed.py a2c`)."
         )
-    if folder == "A3C" and (data := result("speed-a3c")):
+    if folder in ("PPO", "TRPO") and (data := result(f"speed-{folder.lower()}")):
+        ours, theirs = (f"{speed:,}" for speed in data["steps_per_second"].values())
+        library, what = {"PPO": "Stable-Baselines3", "TRPO": "sb3-contrib"}[folder], f"speed.py {folder.lower()}"
+        if zh:
+            return (
+                f" 每秒 {ours} 步；{library} 2.9.2 同样的网络和设置 {theirs} 步，{data['ratio']:.1f} 倍（单线程，"
+                f"{data['rounds']} 轮交替的中位数，`python benchmarks/{what}`）。"
+            )
+        return (
+            f" {ours} steps per second; {library} 2.9.2 with the same network and settings {theirs}; ratio "
+            f"{data['ratio']:.1f} (one thread, median of {data['rounds']} rounds in turn, `python benchmarks/{what}`)."
+        )
+    if folder in ("A3C", "DPPO") and (data := result(f"speed-{folder.lower()}")):
+        what = f"speed.py {folder.lower()}"
         (few, one), (many, all_) = data["steps_per_second"].items()
         if zh:
             return (
                 f" 每秒步数：{few.split()[0]} 个工作进程 {one:,}，{many.split()[0]} 个 {all_:,}，{data['ratio']:.2f} 倍"
-                f"（{data['rounds']} 轮交替的中位数，`python benchmarks/speed.py a3c`）。"
+                f"（{data['rounds']} 轮交替的中位数，`python benchmarks/{what}`）。"
             )
         return (
             f" Steps per second: {one:,} with one worker, {all_:,} with {many.split()[0]}, {data['ratio']:.2f} times "
-            f"as many (median of {data['rounds']} rounds in turn, `python benchmarks/speed.py a3c`)."
+            f"as many (median of {data['rounds']} rounds in turn, `python benchmarks/{what}`)."
         )
     return ""
 

@@ -4,10 +4,14 @@ python benchmarks/speed.py dqn       LunarLander-v3 from start to trained agent,
 python benchmarks/speed.py per       time of one update with uniform and with prioritised replay
 python benchmarks/speed.py a2c       steps per second of A2C, 8 environments, 5 steps, the same network, ours and theirs
 python benchmarks/speed.py a3c       steps per second of A3C with one worker and with one for each core
+python benchmarks/speed.py ppo       steps per second of PPO with main.py's settings, the same network, ours and theirs
+python benchmarks/speed.py trpo      the same of TRPO, theirs in sb3-contrib
+python benchmarks/speed.py dppo      steps per second of DPPO with one worker and with one for each core
 """
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import sys
@@ -94,6 +98,42 @@ def a2c() -> dict:
     return in_turn({"ours": ours, "stable-baselines3": model.learn}, 100_000)
 
 
+def ppo() -> dict:
+    """Steps per second of training alone, ours and Stable-Baselines3's in turn; the first round is not counted."""
+    from stable_baselines3 import PPO
+
+    main = load("PPO").main
+    same = {"learning_rate": main.LEARNING_RATE, "n_epochs": main.N_EPOCHS, "clip_range": main.CLIP}
+    return rollouts("PPO", PPO, same | {"ent_coef": main.ENTROPY_COEF, "max_grad_norm": main.MAX_GRAD_NORM})
+
+
+def trpo() -> dict:
+    """Steps per second of training alone, ours and sb3-contrib's in turn; the first round is not counted."""
+    from sb3_contrib import TRPO
+
+    main = load("TRPO").main
+    same = {"learning_rate": main.LEARNING_RATE, "n_critic_updates": main.N_EPOCHS, "target_kl": main.DELTA}
+    same |= {"cg_max_steps": main.CG_STEPS, "cg_damping": main.DAMPING}
+    return rollouts("TRPO", TRPO, same | {"line_search_max_iter": main.LINE_SEARCH_STEPS})
+
+
+def rollouts(folder: str, algorithm: type, same: dict) -> dict:
+    """The common part of ppo and trpo: sixteen rollouts a round, as large as in main.py."""
+    from stable_baselines3.common.env_util import make_vec_env
+
+    rooms = load(folder)
+    main, main.EVAL_EVERY = rooms.main, 10**12
+    same |= {"n_steps": main.N_STEPS, "batch_size": main.MINIBATCH_SIZE, "gamma": main.GAMMA}
+    same |= {"gae_lambda": main.GAE_LAMBDA, "policy_kwargs": {"net_arch": [main.HIDDEN, main.HIDDEN]}}  # tanh
+    model = algorithm("MlpPolicy", make_vec_env(main.ENV_ID, main.N_ENVS), **same, seed=0, device="cpu")
+
+    def ours(steps: int) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            main.train(rooms.harness.Run(main, 0, steps, Path(scratch)), 0, steps)
+
+    return in_turn({"ours": ours, "theirs": model.learn}, 16 * main.N_ENVS * main.N_STEPS)
+
+
 def in_turn(trainings: dict, steps: int, rounds: int = 3) -> dict:
     """Median steps per second of each of two trainings, and the median of the ratios, over rounds of both."""
     speeds = {name: [] for name in trainings}
@@ -130,9 +170,33 @@ def a3c() -> dict:
     return {"steps_per_second": result, "ratio": round(float(ratio), 2), "rounds": 5}
 
 
+def dppo() -> dict:
+    """Steps per second of DPPO's workers, without evaluations and the seconds that processes take to start, in turn."""
+    rooms, cores = load("DPPO"), os.cpu_count()
+    main, main.EVAL_EVERY = rooms.main, 10**12
+    speeds = {1: [], cores: []}
+    for _ in range(5):
+        for n in speeds:
+            steps = n * 20 * main.N_ENVS * main.N_STEPS
+            with tempfile.TemporaryDirectory() as scratch:
+                run = rooms.harness.Run(main, 0, steps, Path(scratch))
+                run.restore = functools.partial(clocked, run, run.restore)
+                rooms.workers.together(n)(main.train.__wrapped__)(run, 0, steps)
+                speeds[n].append(steps / (time.perf_counter() - run.begin))
+    ratio = np.median([many / one for one, many in zip(*speeds.values(), strict=True)])
+    result = {f"{n} workers": round(float(np.median(values))) for n, values in speeds.items()}
+    return {"steps_per_second": result, "ratio": round(float(ratio), 2), "rounds": 5}
+
+
+def clocked(run, restore, agent):
+    """What a run does with a new agent, and the time at which it was done: the training begins."""
+    agent, run.begin = restore(agent), time.perf_counter()
+    return agent
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["dqn", "per", "a2c", "a3c"])
+    parser.add_argument("what", choices=["dqn", "per", "a2c", "a3c", "ppo", "trpo", "dppo"])
     args = parser.parse_args()
     torch.set_num_threads(1)
     result = {"machine": machine(), **globals()[args.what]()}

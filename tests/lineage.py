@@ -63,6 +63,20 @@ DIFFERS = {  # what the child's algorithm changes
         "agent.py": {"Agent.__init__", "Agent.learn", "Agent.state_dict", "Agent.load_state_dict"},
         "main.py": {"make_agent"},
     },
+    "PPO": {
+        "model.py": {"Actor", "Actor.__init__", "Actor.forward"},
+        "replay.py": {"Batch", "Rollout", "Rollout.__init__"},
+        "agent.py": {"Agent", "Agent.__init__", "Agent.act", "Agent.learn"},
+        "main.py": {"make_agent"},
+    },
+    "TRPO": {
+        "agent.py": {"Agent", "Agent.__init__", "Agent.learn", "Agent.state_dict", "Agent.load_state_dict"},
+        "main.py": {"make_agent"},
+    },
+    "DPPO": {
+        "agent.py": {"Agent", "Agent.__init__", "Agent.learn", "Agent.update", "Agent.load_state_dict"},
+        "main.py": {"train"},
+    },
 }
 EVERYWHERE = {"main.py": {"evaluate"}, "replay.py": {"ReplayBuffer"}}  # twins also from root to root
 

@@ -16,7 +16,8 @@ import torch
 from folders import TABULAR, WITHOUT_LOCKS, importable, leaves, load, start_run, train
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-STEPS = dict.fromkeys(TABULAR, 2000)  # of a short run; elsewhere 1200
+ROLLOUT = {"PPO": 4096, "TRPO": 4096, "DPPO": 8192}  # environment steps of an update; elsewhere few
+STEPS = dict.fromkeys(TABULAR, 2000) | {folder: 2 * steps for folder, steps in ROLLOUT.items()}  # of a short run
 FIELDS = {
     "algorithm", "env_id", "seed", "env_steps", "train_seconds", "score", "score_std", "eval_episodes", "solved_score",
     "solved",
@@ -26,6 +27,11 @@ TAGS = {"episode/return", "episode/length", "eval/score", "speed/steps_per_secon
 
 def steps_of(folder):
     return STEPS.get(folder, 1200)
+
+
+def more_of(folder):
+    """Steps in which a resumed run learns something."""
+    return ROLLOUT.get(folder, 400)
 
 
 def python(folder, *arguments, **options):
@@ -117,7 +123,7 @@ def test_record_writes_a_film_that_opens(trained, tmp_path):
 
 def test_resume_goes_on_from_the_checkpoint(trained):
     folder, _ = trained
-    total = steps_of(folder.name) + 400
+    total = steps_of(folder.name) + more_of(folder.name)
     process = python(folder, "--resume", "--steps", total)
     assert process.returncode == 0, process.stderr
     (run,) = (folder / "runs").iterdir()
@@ -161,7 +167,7 @@ def test_a_saved_agent_acts_the_same(folder, tmp_path):
 
 @pytest.mark.parametrize("folder", lineage.FOLDERS)
 def test_resume_continues_counters_schedules_and_optimiser(folder, tmp_path):
-    n = steps_of(folder)
+    n, more = steps_of(folder), more_of(folder)
     before = leaves(train(load(folder), tmp_path / "run", n).state_dict())
     before = {name: (v.clone() if isinstance(v, torch.Tensor) else v) for name, v in before.items()}
     rooms = load(folder)
@@ -175,7 +181,7 @@ def test_resume_continues_counters_schedules_and_optimiser(folder, tmp_path):
         )
     counts = {name: v for name, v in before.items() if isinstance(v, int) and "rng" not in name}
     with importable(folder, rooms):
-        agent = rooms.main.train(start_run(rooms, tmp_path / "run", n + 400, resume=True), 0, n + 400)
+        agent = rooms.main.train(start_run(rooms, tmp_path / "run", n + more, resume=True), 0, n + more)
     after = leaves(agent.state_dict())
     grown = {name for name, value in counts.items() if after[name] > value}
     assert all(after[name] >= value for name, value in counts.items())

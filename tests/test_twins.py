@@ -8,7 +8,7 @@ import pytest
 CHILDREN = [folder for folder in lineage.FOLDERS if lineage.PARENT[folder]]
 AGENT_LINES = {  # that may differ from the parent's
     "Sarsa": 15, "SarsaLambda": 30, "DuelingDQN": 0, "DQNwithPER": 25, "ActorCritic": 50, "A2C": 45, "A3C": 65,
-    "ACER": 120,
+    "ACER": 120, "PPO": 60, "TRPO": 105, "DPPO": 30,
 }  # fmt: skip
 
 
@@ -66,6 +66,8 @@ def test_no_folder_imports_from_another(folder):
         "collections",
         "contextlib",
         "copy",
+        "datetime",
+        "functools",
         "importlib",
         "io",
         "json",
@@ -74,6 +76,7 @@ def test_no_folder_imports_from_another(folder):
         "os",
         "pathlib",
         "signal",
+        "subprocess",
         "sys",
     }
     outside |= {"time", "typing", "gymnasium", "imageio", "matplotlib", "numpy", "tensorboardX", "torch", "tqdm"}
