@@ -1,0 +1,107 @@
+"""DPPO on LunarLanderContinuous-v3: land a spacecraft between two flags with two throttles.
+
+Commands:
+    python main.py                     train, evaluate, say whether it is solved
+    python main.py --watch             see the trained agent fly (--record flight.gif: into a file)
+    python main.py --resume            go on with a run that was stopped; --help shows the rest
+"""
+
+import harness  # first: it names what is not installed
+import workers
+from agent import Agent
+
+import gymnasium as gym
+import numpy as np
+
+ENV_ID = "LunarLanderContinuous-v3"
+TOTAL_STEPS = 614_400  # environment steps
+SOLVED_SCORE = 200.0  # return at which the landing counts as learned
+SEED = 0
+
+HIDDEN = 64  # units in each of the two hidden layers
+LEARNING_RATE = 1e-3  # step size of Adam at first, α
+GAMMA = 0.999  # discount γ; a landing takes some hundred steps
+GAE_LAMBDA = 0.98  # λ of the generalised advantage
+CLIP = 0.2  # share by which a probability may change, ε
+ENTROPY_COEF = 0.01  # weight of the entropy bonus, β
+MAX_GRAD_NORM = 0.5  # the longest gradient
+N_WORKERS = 2  # processes that are started, unless torchrun starts them
+N_ENVS = 16  # environments of each, side by side
+N_STEPS = 256  # steps in each of them in one rollout, n
+N_EPOCHS = 8  # times that a rollout is learned from
+MINIBATCH_SIZE = 128  # steps of each worker in one update
+LEARNING_STEPS = TOTAL_STEPS * N_EPOCHS // MINIBATCH_SIZE  # updates of all workers until the learning rate is 0
+EVAL_EVERY = TOTAL_STEPS // 10  # steps from one evaluation to the next; the best agent evaluated is the one kept
+EVAL_EPISODES = 20  # episodes in each
+
+
+def make_env(render_mode: str | None = None) -> gym.Env:
+    return gym.wrappers.RecordEpisodeStatistics(gym.make(ENV_ID, render_mode=render_mode))
+
+
+def make_envs() -> gym.vector.VectorEnv:
+    """All environments of the training. Where an episode ends, the next begins in the same step."""
+    same_step = {"autoreset_mode": gym.vector.AutoresetMode.SAME_STEP}
+    envs = gym.make_vec(ENV_ID, N_ENVS, vectorization_mode="sync", vector_kwargs=same_step)
+    return gym.wrappers.vector.RecordEpisodeStatistics(envs)
+
+
+def make_agent(env: gym.Env, seed: int) -> Agent:
+    discrete = isinstance(env.action_space, gym.spaces.Discrete)
+    return Agent(
+        env.observation_space.shape[0],
+        int(env.action_space.n) if discrete else (env.action_space.low, env.action_space.high),
+        hidden=HIDDEN,
+        learning_rate=LEARNING_RATE,
+        learning_steps=LEARNING_STEPS,
+        gamma=GAMMA,
+        gae_lambda=GAE_LAMBDA,
+        clip=CLIP,
+        entropy_coef=ENTROPY_COEF,
+        max_grad_norm=MAX_GRAD_NORM,
+        n_epochs=N_EPOCHS,
+        minibatch_size=MINIBATCH_SIZE,
+        n_steps=N_STEPS,
+        n_envs=N_ENVS,
+        seed=seed,
+    )
+
+
+@workers.together(N_WORKERS)
+def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
+    envs = make_envs()
+    agent = run.restore(make_agent(make_env(), seed))
+    obs, _ = envs.reset(seed=seed + 1000 * workers.rank())
+    for step in run.steps(total_steps, by=N_ENVS * workers.count()):
+        action = agent.act(obs)
+        first_obs, reward, terminated, truncated, info = envs.step(action)
+        next_obs, done = first_obs.copy(), terminated | truncated
+        if done.any():
+            next_obs[done] = np.stack(info["final_obs"][done])
+            returns, lengths = info["episode"]["r"][done], info["episode"]["l"][done]
+            run.log(step, {"episode/return": returns.mean(), "episode/length": lengths.mean()})
+        agent.rollout.add(obs, action, reward, next_obs, terminated, done)
+        obs = first_obs
+        if len(agent.rollout) == N_STEPS:
+            run.log(step, agent.learn())
+        if step % EVAL_EVERY == 0:
+            run.evaluate(step, keep_best=True)
+    return agent
+
+
+def evaluate(agent: Agent, episodes: int, seed: int, env: gym.Env | None = None) -> np.ndarray:
+    """Return of each episode without exploration, [episodes], in an environment of its own."""
+    env = env or make_env()
+    scores = np.zeros(episodes)
+    for episode in range(episodes):
+        obs, _ = env.reset(seed=seed if episode == 0 else None)
+        done = False
+        while not done:
+            obs, reward, terminated, truncated, _ = env.step(agent.act(obs, explore=False))
+            scores[episode] += reward
+            done = terminated or truncated
+    return scores
+
+
+if __name__ == "__main__":
+    workers.main(train)

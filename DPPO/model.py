@@ -1,0 +1,54 @@
+"""The functions being learned: a network for the policy π(a | s; θ) and one for the value V(s; w)."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.distributions import Categorical, Distribution, Independent, Normal
+
+
+class Actor(nn.Module):
+    """Two hidden layers between the observation and the policy π, for actions of either kind.
+
+    actions: how many there are; π is the softmax of one preference for each. Or the lowest and the highest vector; π is
+    then normal, around a mean that the network gives. Its deviations are learned too, the same at every observation.
+    """
+
+    def __init__(self, obs_dim: int, actions: int | tuple[np.ndarray, np.ndarray], hidden: int):
+        super().__init__()
+        layers = [nn.Linear(obs_dim, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()]
+        self.features, self.discrete = nn.Sequential(*layers), isinstance(actions, int)
+        if self.discrete:
+            self.logits = nn.Linear(hidden, actions)
+        else:
+            low, high = torch.tensor(np.array(actions))  # [action_dim] each
+            self.center, self.half_width = (low + high) / 2, (high - low) / 2
+            self.mean, self.log_std = nn.Linear(hidden, len(low)), nn.Parameter(torch.zeros(len(low)))
+
+    def forward(self, obs: Tensor) -> Distribution:
+        """π at observations [..., obs_dim]; its actions are numbers [...] or vectors [..., action_dim]."""
+        features = self.features(obs)
+        if self.discrete:
+            return Categorical(logits=self.logits(features), validate_args=False)
+        mean = self.center + self.half_width * self.mean(features)
+        normal = Normal(mean, self.half_width * self.log_std.exp(), validate_args=False)
+        return Independent(normal, 1, validate_args=False)  # one log-probability and entropy for the whole vector
+
+    def sample(self, policy: Distribution, rng: np.random.Generator) -> Tensor:
+        """Draw actions: the largest logit once Gumbel noise is added (Gumbel 1954), or the mean with normal noise."""
+        if self.discrete:
+            return (policy.logits + torch.from_numpy(rng.gumbel(size=policy.logits.shape))).argmax(dim=-1)
+        return policy.mean + policy.stddev * torch.from_numpy(rng.standard_normal(policy.mean.shape, np.float32))
+
+
+class Critic(nn.Module):
+    """Two hidden layers between the observation and its value: the return to be expected from there."""
+
+    def __init__(self, obs_dim: int, hidden: int):
+        super().__init__()
+        layers = [nn.Linear(obs_dim, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()]
+        self.features = nn.Sequential(*layers)
+        self.value = nn.Linear(hidden, 1)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """Values [...] of observations [..., obs_dim]."""
+        return self.value(self.features(obs)).squeeze(-1)
