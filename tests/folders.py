@@ -7,7 +7,7 @@ from types import ModuleType, SimpleNamespace
 
 import lineage
 
-ROOMS = ("harness", "model", "replay", "env", "picture", "workers", "agent", "main")
+ROOMS = ("harness", "model", "replay", "noise", "env", "picture", "workers", "agent", "main")
 
 
 def load(folder: str) -> SimpleNamespace:
