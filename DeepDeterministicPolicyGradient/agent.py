@@ -44,6 +44,7 @@ class Agent:
         noise_sigma: float,
         seed: int,
     ):
+        torch.set_flush_denormal(True)  # what Adam remembers of idle units nears 0, and there processors are slow
         torch.manual_seed(seed)  # for the networks' first weights
         self.rng = np.random.default_rng(seed)  # for exploration and for replay
         self.actor = Actor(obs_dim, len(action_low), hidden)

@@ -54,10 +54,10 @@ class Critic(nn.Module):
             layers = [nn.Linear(obs_dim + action_dim, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()]
             self.q.append(nn.Sequential(*layers, nn.Linear(hidden, 1)))
 
-    def forward(self, obs: Tensor, action: Tensor) -> Tensor:
-        """Values [2, ...] of observations [..., obs_dim] with actions [..., action_dim] between -1 and 1."""
+    def forward(self, obs: Tensor, action: Tensor, networks: int = 2) -> Tensor:
+        """Values [networks, ...] of observations [..., obs_dim] with actions [..., action_dim] between -1 and 1."""
         obs_action = torch.cat([obs, action], dim=-1)
-        return torch.stack([q(obs_action).squeeze(-1) for q in self.q])
+        return torch.stack([q(obs_action).squeeze(-1) for q in self.q[:networks]])
 
 
 class Temperature(nn.Module):

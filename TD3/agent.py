@@ -45,6 +45,7 @@ class Agent:
         target_clip: float,
         seed: int,
     ):
+        torch.set_flush_denormal(True)  # what Adam remembers of idle units nears 0, and there processors are slow
         torch.manual_seed(seed)  # for the networks' first weights
         self.rng = np.random.default_rng(seed)  # for exploration and for replay
         self.actor = Actor(obs_dim, len(action_low), hidden)
@@ -100,7 +101,7 @@ class Agent:
 
     def learn_actor(self, batch: Batch) -> dict[str, float]:
         """One step of the actor up the critic's slope: the deterministic policy gradient (Lillicrap et al., eq. 6)."""
-        actor_loss = -self.critic(batch.obs, self.actor(batch.obs))[0].mean()
+        actor_loss = -self.critic(batch.obs, self.actor(batch.obs), networks=1).mean()
         self.actor_optimizer.zero_grad()
         actor_loss.backward(inputs=list(self.actor.parameters()))  # through the critic, whose weights stay as they are
         self.actor_optimizer.step()
