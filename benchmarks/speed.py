@@ -4,6 +4,8 @@ python benchmarks/speed.py dqn       LunarLander-v3 from start to trained agent,
 python benchmarks/speed.py per       time of one update with uniform and with prioritised replay
 python benchmarks/speed.py a2c       steps per second of A2C, 8 environments, 5 steps, the same network, ours and theirs
 python benchmarks/speed.py a3c       steps per second of A3C with one worker and with one for each core
+python benchmarks/speed.py ddpg      updates per second of DDPG, two layers of 256, batch 256, one update a step, ours
+                                     and theirs; also: td3, sac
 """
 
 import argparse
@@ -94,6 +96,40 @@ def a2c() -> dict:
     return in_turn({"ours": ours, "stable-baselines3": model.learn}, 100_000)
 
 
+def ddpg() -> dict:
+    return updates("DeepDeterministicPolicyGradient", "DDPG")
+
+
+def td3() -> dict:
+    return updates("TD3", "TD3")
+
+
+def sac() -> dict:
+    return updates("SAC", "SAC")
+
+
+def updates(folder: str, theirs: str) -> dict:
+    """Steps per second, with one update in each, of training on Pendulum-v1 with the same settings, from the start."""
+    import stable_baselines3
+
+    main, harness = (rooms := load(folder)).main, rooms.harness
+    main.HIDDEN, main.BATCH_SIZE, main.LEARNING_STARTS, main.TRAIN_EVERY, main.EVAL_EVERY = 256, 256, 256, 1, 10**12
+    settings = {"learning_rate": main.ACTOR_LEARNING_RATE, "buffer_size": main.CAPACITY, "learning_starts": 256}
+    settings |= {"batch_size": 256, "tau": main.TAU, "gamma": main.GAMMA, "train_freq": 1, "gradient_steps": 1}
+    settings |= {"policy_kwargs": {"net_arch": [256, 256]}, "seed": 0, "device": "cpu"}
+
+    def ours(steps: int) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            main.train(harness.Run(main, 0, steps, Path(scratch)), 0, steps)
+
+    def others(steps: int) -> None:
+        torch.set_flush_denormal(False)  # our agent turned it on; without being asked for it is off
+        getattr(stable_baselines3, theirs)("MlpPolicy", main.ENV_ID, **settings).learn(steps)
+
+    result = in_turn({"ours": ours, "stable-baselines3": others}, 3_000)
+    return {"updates_per_second": result.pop("steps_per_second")} | result
+
+
 def in_turn(trainings: dict, steps: int, rounds: int = 3) -> dict:
     """Median steps per second of each of two trainings, and the median of the ratios, over rounds of both."""
     speeds = {name: [] for name in trainings}
@@ -132,7 +168,7 @@ def a3c() -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["dqn", "per", "a2c", "a3c"])
+    parser.add_argument("what", choices=["dqn", "per", "a2c", "a3c", "ddpg", "td3", "sac"])
     args = parser.parse_args()
     torch.set_num_threads(1)
     result = {"machine": machine(), **globals()[args.what]()}

@@ -167,11 +167,27 @@ def test_each_part_of_an_update_moves_its_own_network_only(folder, monkeypatch):
         (lambda: agent.learn_actor(batch), {"actor"} | ({"temperature"} if folder == "SAC" else set())),
         (agent.move_targets, {"target_critic"} | ({"target_actor"} if folder != "SAC" else set())),
     ]:
-        before = state(agent)
+        before, grads = state(agent), [p.grad is not None and p.grad.clone() for p in agent.critic.parameters()]
         part()
         assert moved(agent, before) == expected
+        if "critic" not in expected:  # no gradient is computed for it in vain
+            assert all(torch.equal(p.grad, grad) for p, grad in zip(agent.critic.parameters(), grads, strict=True))
+        if expected == {"critic"}:
+            others = [agent.actor, *([agent.temperature] if folder == "SAC" else [])]
+            assert all(p.grad is None for net in others for p in net.parameters()), "targets are constants"
     agent.act(OBS)
     assert all(p.grad is None for p in targets_of(agent))
+
+
+@pytest.mark.parametrize("folder", CONTINUOUS)
+def test_no_gradient_is_left_over_for_the_next_update(folder, monkeypatch):
+    agent = prepared(folder, monkeypatch, actor_learning_rate=0.0, critic_learning_rate=0.0, tau=0.0)
+    nets = [agent.actor, agent.critic, *([agent.temperature] if folder == "SAC" else [])]
+    grads = []
+    for _ in range(2):
+        agent.learn()
+        grads.append([p.grad.clone() for net in nets for p in net.parameters() if p.grad is not None])
+    assert all(map(torch.equal, *grads))
 
 
 def test_td3_moves_actor_and_targets_once_in_so_many_updates(monkeypatch):
