@@ -2,12 +2,14 @@
 
 import copy
 import math
+import re
 
+import lineage
 import numpy as np
 import pytest
 import scipy.stats
 import torch
-from folders import CONTINUOUS, load, train
+from folders import CONTINUOUS, importable, load, train
 from torch.distributions import Normal, TanhTransform, TransformedDistribution
 
 DDPG = "DeepDeterministicPolicyGradient"
@@ -292,6 +294,22 @@ def test_a_time_limit_ends_the_episode_and_not_the_bootstrap(folder, tmp_path):
     joined = (rows["next_obs"][:-1] == rows["obs"][1:]).all(axis=1)
     assert set(np.flatnonzero(~joined)) == {199, 399}, "no transition joins two episodes"
     assert scipy.stats.kstest(rows["action"][:, 0], scipy.stats.uniform(-2, 4).cdf).pvalue > 1e-4, "random at first"
+
+
+@pytest.mark.parametrize("folder", CONTINUOUS)
+def test_main_mujoco_is_main_with_other_settings(folder, tmp_path):
+    rooms = load(folder)
+    source = (lineage.ROOT / folder / "main_mujoco.py").read_text()
+    names = set(re.findall(r"main\.([A-Z][A-Z_]+)", source))
+    settings = {name for name in vars(rooms.main) if name.isupper()}
+    assert names == settings - {"SEED"}
+    pytest.importorskip("mujoco")
+    with importable(folder, rooms):
+        exec(compile(source, "main_mujoco.py", "exec"), {"__name__": "main_mujoco"})
+    rooms.main.LEARNING_STARTS = 1020
+    agent = train(rooms, tmp_path, 1050)  # one episode and more
+    assert agent.act(np.zeros(17)).shape == (6,)
+    assert not agent.replay.transitions["terminated"].any()
 
 
 # SAC: the squashed Gaussian and the temperature
