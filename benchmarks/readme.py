@@ -119,6 +119,20 @@ def extra(folder: str, zh: bool) -> str:
             f" Steps per second: {one:,} with one worker, {all_:,} with {many.split()[0]}, {data['ratio']:.2f} times "
             f"as many (median of {data['rounds']} rounds in turn, `python benchmarks/{what}`)."
         )
+    speed = {"DeepDeterministicPolicyGradient": "ddpg", "TD3": "td3", "SAC": "sac"}.get(folder)
+    if speed and (data := result(f"speed-{speed}")):
+        ours, theirs = data["updates_per_second"].values()
+        if zh:
+            return (
+                f" 两层 256、批 256、每步一次更新时：每秒 {ours} 次更新（含与环境的交互），"
+                f"Stable-Baselines3 2.9.2 同样的设置 {theirs} 次，{data['ratio']:.1f} 倍（单线程，"
+                f"{data['rounds']} 轮交替的中位数，`python benchmarks/speed.py {speed}`）。"
+            )
+        return (
+            f" With two layers of 256, batch 256 and one update a step: {ours} updates per second, acting included; "
+            f"Stable-Baselines3 2.9.2 with the same settings {theirs}; ratio {data['ratio']:.1f} (one thread, median "
+            f"of {data['rounds']} rounds in turn, `python benchmarks/speed.py {speed}`)."
+        )
     return ""
 
 

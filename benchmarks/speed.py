@@ -7,6 +7,8 @@ python benchmarks/speed.py a3c       steps per second of A3C with one worker and
 python benchmarks/speed.py ppo       steps per second of PPO with main.py's settings, the same network, ours and theirs
 python benchmarks/speed.py trpo      the same of TRPO, theirs in sb3-contrib
 python benchmarks/speed.py dppo      steps per second of DPPO with one worker and with one for each core
+python benchmarks/speed.py ddpg      updates per second of DDPG, two layers of 256, batch 256, one update a step, ours
+                                     and theirs; also: td3, sac
 """
 
 import argparse
@@ -134,6 +136,40 @@ def rollouts(folder: str, algorithm: type, same: dict) -> dict:
     return in_turn({"ours": ours, "theirs": model.learn}, 16 * main.N_ENVS * main.N_STEPS)
 
 
+def ddpg() -> dict:
+    return updates("DeepDeterministicPolicyGradient", "DDPG")
+
+
+def td3() -> dict:
+    return updates("TD3", "TD3")
+
+
+def sac() -> dict:
+    return updates("SAC", "SAC")
+
+
+def updates(folder: str, theirs: str) -> dict:
+    """Steps per second, with one update in each, of training on Pendulum-v1 with the same settings, from the start."""
+    import stable_baselines3
+
+    main, harness = (rooms := load(folder)).main, rooms.harness
+    main.HIDDEN, main.BATCH_SIZE, main.LEARNING_STARTS, main.TRAIN_EVERY, main.EVAL_EVERY = 256, 256, 256, 1, 10**12
+    settings = {"learning_rate": main.ACTOR_LEARNING_RATE, "buffer_size": main.CAPACITY, "learning_starts": 256}
+    settings |= {"batch_size": 256, "tau": main.TAU, "gamma": main.GAMMA, "train_freq": 1, "gradient_steps": 1}
+    settings |= {"policy_kwargs": {"net_arch": [256, 256]}, "seed": 0, "device": "cpu"}
+
+    def ours(steps: int) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            main.train(harness.Run(main, 0, steps, Path(scratch)), 0, steps)
+
+    def others(steps: int) -> None:
+        torch.set_flush_denormal(False)  # our agent turned it on; without being asked for it is off
+        getattr(stable_baselines3, theirs)("MlpPolicy", main.ENV_ID, **settings).learn(steps)
+
+    result = in_turn({"ours": ours, "stable-baselines3": others}, 3_000)
+    return {"updates_per_second": result.pop("steps_per_second")} | result
+
+
 def in_turn(trainings: dict, steps: int, rounds: int = 3) -> dict:
     """Median steps per second of each of two trainings, and the median of the ratios, over rounds of both."""
     speeds = {name: [] for name in trainings}
@@ -196,7 +232,7 @@ def clocked(run, restore, agent):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["dqn", "per", "a2c", "a3c", "ppo", "trpo", "dppo"])
+    parser.add_argument("what", choices=["dqn", "per", "a2c", "a3c", "ppo", "trpo", "dppo", "ddpg", "td3", "sac"])
     args = parser.parse_args()
     torch.set_num_threads(1)
     result = {"machine": machine(), **globals()[args.what]()}

@@ -7,7 +7,7 @@ from types import ModuleType, SimpleNamespace
 
 import lineage
 
-ROOMS = ("harness", "model", "replay", "env", "picture", "workers", "agent", "main")
+ROOMS = ("harness", "model", "replay", "noise", "env", "picture", "workers", "agent", "main")
 
 
 def load(folder: str) -> SimpleNamespace:
@@ -70,3 +70,4 @@ TABULAR = [f for f in ("QLearning", "Sarsa", "SarsaLambda") if f in lineage.FOLD
 DEEP = [f for f in lineage.FOLDERS if f not in TABULAR]
 WITHOUT_LOCKS = [f for f in ("A3C",) if f in lineage.FOLDERS]  # whose runs differ from one time to the next
 Q_NETWORKS = [f for f in ("DeepQLearningNetwork(DQN)", "DuelingDQN", "DQNwithPER") if f in lineage.FOLDERS]
+CONTINUOUS = [f for f in ("DeepDeterministicPolicyGradient", "TD3", "SAC") if f in lineage.FOLDERS]

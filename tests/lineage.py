@@ -77,6 +77,32 @@ DIFFERS = {  # what the child's algorithm changes
         "agent.py": {"Agent", "Agent.__init__", "Agent.learn", "Agent.update", "Agent.load_state_dict"},
         "main.py": {"train"},
     },
+    "TD3": {
+        "model.py": {"Critic", "Critic.__init__", "Critic.forward"},
+        "agent.py": {
+            "Agent.__init__",
+            "Agent.learn",
+            "Agent.learn_critic",
+            "Agent.learn_actor",
+            "Agent.state_dict",
+            "Agent.load_state_dict",
+        },
+        "main.py": {"make_agent"},
+    },
+    "SAC": {
+        "model.py": {"Actor", "Actor.__init__", "Actor.forward"},
+        "agent.py": {
+            "Agent.__init__",
+            "Agent.act",
+            "Agent.learn",
+            "Agent.learn_critic",
+            "Agent.learn_actor",
+            "Agent.move_targets",
+            "Agent.state_dict",
+            "Agent.load_state_dict",
+        },
+        "main.py": {"make_agent", "train"},
+    },
 }
 EVERYWHERE = {"main.py": {"evaluate"}, "replay.py": {"ReplayBuffer"}}  # twins also from root to root
 

@@ -20,7 +20,7 @@ class Probe(gym.Env):
     def step(self, action):
         self.t += 1
         terminated = self.t == self.length
-        reward = self.reward(self.obs, int(action)) if terminated else 0.0
+        reward = self.reward(self.obs, np.asarray(action).item()) if terminated else 0.0
         self.obs = self.obs if terminated else 1.0
         return np.array([self.obs], np.float32), reward, terminated, False, {}
 
@@ -48,3 +48,19 @@ def acted():
 def both():
     """Reward is +1 if the action fits the observation, else -1."""
     return Probe(1, [-1.0, 1.0], lambda obs, action: obs * (2.0 * action - 1.0))
+
+
+def in_a_box(probe):
+    """The same task with an action between -3 and 1."""
+    probe.action_space = gym.spaces.Box(-3.0, 1.0, (1,), np.float32)
+    return probe
+
+
+def acted_in_a_box():
+    """Reward falls with the distance from the best action, 0.5."""
+    return in_a_box(Probe(1, [0.0], lambda obs, action: 1.0 - (action - 0.5) ** 2))
+
+
+def both_in_a_box():
+    """The best action is the observation less 1."""
+    return in_a_box(Probe(1, [-1.0, 1.0], lambda obs, action: 1.0 - (action - (obs - 1.0)) ** 2))

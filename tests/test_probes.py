@@ -4,7 +4,7 @@ import numpy as np
 import probes
 import pytest
 import torch
-from folders import Q_NETWORKS, load
+from folders import CONTINUOUS, Q_NETWORKS, load
 
 GAMMA = 0.99
 # task -> what Q is at each observation, [observation][action]
@@ -42,3 +42,46 @@ def test_q_networks_learn_the_exact_values(folder, task):
         np.testing.assert_allclose(agent.q_net(torch.tensor(obs)).detach(), values, atol=0.05)
         if values[0] != values[1]:
             assert agent.act(obs, explore=False) == np.argmax(values)
+
+
+@pytest.fixture(params=CONTINUOUS)
+def rooms(request):
+    """A folder for continuous actions, with its noise as large as tasks of one step ask for."""
+    rooms = load(request.param)
+    if hasattr(rooms.main, "NOISE_SIGMA"):
+        rooms.main.NOISE_SIGMA = 0.5
+    return rooms
+
+
+def trained_in_a_box(rooms, env, steps):
+    agent = rooms.main.make_agent(env, seed=0)
+    if rooms.harness.FOLDER.name == "SAC":  # with hardly a reward for entropy soft values are plain ones
+        agent.temperature.log_alpha.data.fill_(-8.0)
+    learn_from_replay(agent, env, steps)
+    return agent
+
+
+def value(agent, obs, action):
+    """Q(s, a), of both critics where there are two."""
+    obs, action = torch.tensor([[obs]]), torch.tensor([[action]])
+    return agent.critic(obs, (action - agent.center) / agent.half).detach().numpy()
+
+
+@pytest.mark.parametrize("task", ["constant", "observed", "delayed"])
+def test_critics_learn_the_exact_values(rooms, task):
+    agent = trained_in_a_box(rooms, probes.in_a_box(getattr(probes, task)()), 1200)
+    exact = {"constant": {0.0: 1.0}, "observed": {-1.0: -1.0, 1.0: 1.0}, "delayed": {-1.0: rooms.main.GAMMA, 1.0: 1.0}}
+    for obs, expected in exact[task].items():
+        action = float(agent.act(np.array([obs], np.float32), explore=False)[0])
+        np.testing.assert_allclose(value(agent, obs, action), expected, rtol=0.05)
+
+
+@pytest.mark.parametrize("task", ["acted_in_a_box", "both_in_a_box"])
+def test_actors_find_the_best_action(rooms, task):
+    env = getattr(probes, task)()
+    agent = trained_in_a_box(rooms, env, 2000)
+    for obs in env.observations:
+        best = 0.5 if task == "acted_in_a_box" else obs - 1.0
+        action = float(agent.act(np.array([obs], np.float32), explore=False)[0])
+        assert action == pytest.approx(best, abs=0.2), "the box is 4 wide: 5 %"
+        np.testing.assert_allclose(value(agent, obs, action), 1.0 - (action - best) ** 2, atol=0.1)

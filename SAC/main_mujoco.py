@@ -1,0 +1,32 @@
+"""SAC on HalfCheetah-v5: make a two-legged robot of MuJoCo's run.
+
+The settings are those of Haarnoja et al. (2018b, table 1).
+
+Commands: as in main.py, with the same flags, such as
+    python main_mujoco.py              train, evaluate; runs go into the same folder
+    python main_mujoco.py --watch --run DIR
+"""
+
+import sys
+
+import harness
+import main
+
+main.__doc__ = __doc__
+main.ENV_ID = "HalfCheetah-v5"
+main.TOTAL_STEPS = 1_000_000
+main.SOLVED_SCORE = 4_800.0  # Gymnasium's threshold for this task
+main.HIDDEN = 256
+main.ACTOR_LEARNING_RATE = main.CRITIC_LEARNING_RATE = 3e-4
+main.GAMMA = 0.99
+main.BATCH_SIZE = 256
+main.CAPACITY = 1_000_000
+main.TAU = 0.005
+main.LEARNING_STARTS = 10_000
+main.TRAIN_EVERY = 1
+main.EVAL_EVERY = 5_000
+main.EVAL_EPISODES = 10
+
+if __name__ == "__main__":
+    sys.modules["__main__"] = main  # what the harness serves: the same functions, with these settings
+    harness.main()
