@@ -212,7 +212,7 @@ def main() -> None:
         task.train(run, run.kept["seed"], run.kept["total_steps"])
         run.finish()
     except KeyboardInterrupt:
-        print(f"stopped; saved at step {run.step}. Go on with: python main.py --resume --run {run.path}")
+        print(f"stopped; saved at step {run.step}. Go on with: python {sys.argv[0]} --resume --run {run.path}")
         sys.exit(130)
     except (OSError, ModuleNotFoundError, gym.error.Error) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
