@@ -103,8 +103,13 @@ DIFFERS = {  # what the child's algorithm changes
         },
         "main.py": {"make_agent", "train"},
     },
+    "DQNwithHER": {"agent.py": {"Agent.__init__"}, "main.py": {"make_env", "make_agent", "train", "evaluate"}},
 }
-EVERYWHERE = {"main.py": {"evaluate"}, "replay.py": {"ReplayBuffer"}}  # twins also from root to root
+EVERYWHERE = {  # twins also from root to root
+    "main.py": {"evaluate"},
+    "replay.py": {"ReplayBuffer", "Goals", "HindsightReplayBuffer"},
+}
+ALSO = [("DQNwithHER", "DDPGwithHER", "main.py", "evaluate")]  # twins that differ from the parents of both
 
 
 def pieces(source: str) -> dict[str, tuple[int, int]]:
@@ -140,7 +145,7 @@ def twins() -> list[tuple[str, str, str, str]]:
                     first = next(f for f in FOLDERS if held(f, path.name, name))
                 if first and first != folder and name not in DIFFERS.get(folder, {}).get(path.name, ()):
                     result.append((first, folder, path.name, name))
-    return result
+    return result + [twin for twin in ALSO if {*twin[:2]} <= {*FOLDERS}]
 
 
 def held(folder: str | None, file: str, name: str) -> bool:

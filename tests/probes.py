@@ -64,3 +64,52 @@ def acted_in_a_box():
 def both_in_a_box():
     """The best action is the observation less 1."""
     return in_a_box(Probe(1, [-1.0, 1.0], lambda obs, action: 1.0 - (action - (obs - 1.0)) ** 2))
+
+
+class GoalProbe(gym.Env):
+    """Episodes of `length` steps to a goal, -1 or 1; the observation is the time. No reward is above 0.
+
+    The goal achieved is 0 until the last step, and then what was done: in a box the action, else -1 or 1 for 0 or 1.
+    """
+
+    def __init__(self, length, reward, in_a_box):
+        self.length, self.reward, self.in_a_box = length, reward, in_a_box
+        number = gym.spaces.Box(-3.0, 3.0, (1,), np.float32)
+        names = ("observation", "achieved_goal", "desired_goal")
+        self.observation_space = gym.spaces.Dict(dict.fromkeys(names, number))
+        self.action_space = gym.spaces.Box(-3.0, 1.0, (1,), np.float32) if in_a_box else gym.spaces.Discrete(2)
+
+    def compute_reward(self, achieved, desired, info):
+        return np.where(achieved == 0.0, 0.0, self.reward(achieved, desired))[..., 0]
+
+    def compute_terminated(self, achieved, desired, info):
+        return (achieved != 0.0)[..., 0]
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t, self.goal = 0, np.array([self.np_random.choice([-1.0, 1.0])], np.float32)
+        return self.seen(np.zeros(1, np.float32)), {}
+
+    def step(self, action):
+        self.t += 1
+        done = action if self.in_a_box else 2.0 * action - 1.0
+        achieved = np.full(1, done if self.t == self.length else 0.0, np.float32)
+        terminated = bool(self.compute_terminated(achieved, self.goal, {}))
+        return self.seen(achieved), float(self.compute_reward(achieved, self.goal, {})), terminated, False, {}
+
+    def seen(self, achieved):
+        return {"observation": np.array([self.t], np.float32), "achieved_goal": achieved, "desired_goal": self.goal}
+
+
+def with_a_goal(task, in_a_box=False):
+    """The five tasks for agents with goals; what was the observation there is the goal here."""
+    length, reward = {
+        "constant": (1, lambda achieved, desired: -1.0),
+        "observed": (1, lambda achieved, desired: desired - 2.0),
+        "delayed": (2, lambda achieved, desired: -1.0),
+        "acted": (1, lambda achieved, desired: (achieved - 1.0) / 2),
+        "both": (1, lambda achieved, desired: (achieved * desired - 1.0) / 2),
+        "acted_in_a_box": (1, lambda achieved, desired: -((achieved - 0.5) ** 2)),
+        "both_in_a_box": (1, lambda achieved, desired: -((achieved - (desired - 1.0)) ** 2)),
+    }[task]
+    return gym.wrappers.FlattenObservation(GoalProbe(length, reward, in_a_box))

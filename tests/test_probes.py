@@ -4,7 +4,7 @@ import numpy as np
 import probes
 import pytest
 import torch
-from folders import CONTINUOUS, Q_NETWORKS, load
+from folders import CONTINUOUS, Q_NETWORKS, WITH_GOALS, load
 
 GAMMA = 0.99
 # task -> what Q is at each observation, [observation][action]
@@ -24,12 +24,16 @@ def learn_from_replay(agent, env, steps):
         action = agent.act(obs)
         next_obs, reward, terminated, truncated, _ = env.step(action)
         agent.replay.add(obs, action, reward, next_obs, terminated)
-        obs = env.reset()[0] if terminated or truncated else next_obs
+        obs = next_obs
+        if terminated or truncated:
+            obs, _ = env.reset()
+            if hasattr(agent.replay, "end_episode"):
+                agent.replay.end_episode()
         if step >= 100:
             agent.learn()
 
 
-@pytest.mark.parametrize("folder", Q_NETWORKS)
+@pytest.mark.parametrize("folder", [folder for folder in Q_NETWORKS if folder not in WITH_GOALS])
 @pytest.mark.parametrize("task", ANSWERS)
 def test_q_networks_learn_the_exact_values(folder, task):
     rooms = load(folder)
@@ -39,6 +43,32 @@ def test_q_networks_learn_the_exact_values(folder, task):
     learn_from_replay(agent, env, 1500)
     for obs, values in ANSWERS[task].items():
         obs = np.array([obs], np.float32)
+        np.testing.assert_allclose(agent.q_net(torch.tensor(obs)).detach(), values, atol=0.05)
+        if values[0] != values[1]:
+            assert agent.act(obs, explore=False) == np.argmax(values)
+
+
+# task -> time and goal -> what Q is
+ANSWERS_WITH_A_GOAL = {
+    "constant": {(0, -1): [-1, -1], (0, 1): [-1, -1]},
+    "observed": {(0, -1): [-3, -3], (0, 1): [-1, -1]},
+    "delayed": {(0, 1): ["gamma", "gamma"], (1, 1): [-1, -1]},
+    "acted": {(0, -1): [-1, 0], (0, 1): [-1, 0]},
+    "both": {(0, -1): [0, -1], (0, 1): [-1, 0]},
+}
+
+
+@pytest.mark.parametrize("folder", [folder for folder in WITH_GOALS if folder in Q_NETWORKS])
+@pytest.mark.parametrize("task", ANSWERS_WITH_A_GOAL)
+def test_q_networks_with_goals_learn_the_exact_values(folder, task):
+    """Most samples have a relabelled goal, and each value must be right under its goal."""
+    rooms = load(folder)
+    env = probes.with_a_goal(task)
+    agent = rooms.main.make_agent(env, seed=0)
+    learn_from_replay(agent, env, 1500)
+    for (time, goal), values in ANSWERS_WITH_A_GOAL[task].items():
+        obs = np.array([0, goal, time], np.float32)
+        values = [-rooms.main.GAMMA if value == "gamma" else value for value in values]
         np.testing.assert_allclose(agent.q_net(torch.tensor(obs)).detach(), values, atol=0.05)
         if values[0] != values[1]:
             assert agent.act(obs, explore=False) == np.argmax(values)

@@ -8,7 +8,7 @@ import pytest
 CHILDREN = [folder for folder in lineage.FOLDERS if lineage.PARENT[folder]]
 AGENT_LINES = {  # that may differ from the parent's
     "Sarsa": 15, "SarsaLambda": 30, "DuelingDQN": 0, "DQNwithPER": 25, "ActorCritic": 50, "A2C": 45, "A3C": 65,
-    "ACER": 120, "PPO": 60, "TRPO": 105, "DPPO": 30, "TD3": 30, "SAC": 60,
+    "ACER": 120, "PPO": 60, "TRPO": 105, "DPPO": 30, "TD3": 30, "SAC": 60, "DQNwithHER": 15,
 }  # fmt: skip
 
 

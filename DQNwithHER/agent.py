@@ -1,0 +1,102 @@
+"""DQN with hindsight experience replay (Andrychowicz et al. 2017). Differs from DQN in one thing:
+
+- Learns from an episode as if a goal achieved in it had been the goal all along, so that no episode is in vain.
+  The memory does it (replay.py); to the network the goal is part of the observation.
+"""
+
+import copy
+
+from model import QNetwork
+from replay import Goals, HindsightReplayBuffer
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+
+class Agent:
+    """Learns a network for the action values, and acts ε-greedily on them.
+
+    The learning rate falls in a straight line to 0 over `learning_steps` updates, so that the network comes to rest,
+    and the chance ε of a random action from `epsilon_start` to `epsilon_end` over `epsilon_steps` actions. The other
+    settings are explained where they are set, in main.py.
+    """
+
+    def __init__(
+        self,
+        obs_dim: int,
+        n_actions: int,
+        *,
+        hidden: int,
+        learning_rate: float,
+        learning_steps: int,
+        gamma: float,
+        batch_size: int,
+        capacity: int,
+        tau: float,
+        huber_delta: float,
+        epsilon_start: float,
+        epsilon_end: float,
+        epsilon_steps: int,
+        double_q: bool,
+        goals: Goals,
+        seed: int,
+    ):
+        torch.manual_seed(seed)  # for the networks' first weights
+        self.rng = np.random.default_rng(seed)  # for exploration and for replay
+        self.q_net = QNetwork(obs_dim, n_actions, hidden)
+        self.target_net = copy.deepcopy(self.q_net).requires_grad_(False)
+        self.optimizer = torch.optim.Adam(self.q_net.parameters(), lr=learning_rate, fused=True)
+        self.schedule = torch.optim.lr_scheduler.LinearLR(self.optimizer, 1.0, 0.0, total_iters=learning_steps)
+        self.replay = HindsightReplayBuffer(capacity, obs_dim, np.int64, self.rng, goals)
+        self.n_actions, self.gamma, self.batch_size = n_actions, gamma, batch_size
+        self.tau, self.huber_delta, self.double_q, self.actions = tau, huber_delta, double_q, 0
+        self.epsilon_start, self.epsilon_end, self.epsilon_steps = epsilon_start, epsilon_end, epsilon_steps
+
+    @property
+    def epsilon(self) -> float:
+        """The chance ε that the next action is a random one."""
+        fraction = min(1.0, self.actions / self.epsilon_steps)
+        return self.epsilon_start + fraction * (self.epsilon_end - self.epsilon_start)
+
+    @torch.inference_mode()
+    def act(self, obs: np.ndarray, explore: bool = True) -> np.ndarray:
+        """The action for one observation [obs_dim], or one for each of a batch [batch, obs_dim]: ε-greedy or greedy."""
+        action = self.q_net(torch.as_tensor(obs)).argmax(dim=-1).numpy()
+        if explore:
+            random_action = self.rng.integers(self.n_actions, size=action.shape)
+            action = np.where(self.rng.random(action.shape) < self.epsilon, random_action, action)
+            self.actions += action.size
+        return action[()]
+
+    def learn(self) -> dict[str, float]:
+        """One update from a batch of the replay memory (Mnih et al., algorithm 1). Returns what is to be drawn."""
+        batch = self.replay.sample(self.batch_size)
+        with torch.no_grad():
+            next_q = self.target_net(batch.next_obs)  # [batch, n_actions]
+            # The best of several noisy values is too high on average. Double DQN (eq. 4) lets the online network choose
+            # the action and the target network value it: noise that misleads the choice is then not in the value.
+            choosing_q = self.q_net(batch.next_obs) if self.double_q else next_q
+            next_value = next_q.gather(1, choosing_q.argmax(dim=1, keepdim=True)).squeeze(1)  # [batch]
+            td_target = batch.reward + self.gamma * (1 - batch.terminated) * next_value
+        q = self.q_net(batch.obs).gather(1, batch.action.unsqueeze(1)).squeeze(1)  # [batch]
+        loss = F.huber_loss(q, td_target, delta=self.huber_delta)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.schedule.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.target_net.parameters()), list(self.q_net.parameters()), self.tau)
+        return {"loss/q": loss.item(), "policy/mean_q": q.mean().item(), "policy/epsilon": self.epsilon}
+
+    def state_dict(self) -> dict:
+        """All that training needs to go on."""
+        parts = ("q_net", "target_net", "optimizer", "schedule", "replay")
+        state = {name: getattr(self, name).state_dict() for name in parts}
+        return state | {"actions": self.actions, "rng": self.rng.bit_generator.state}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take over what `state_dict` returned. Raises KeyError, RuntimeError or ValueError if it does not fit."""
+        for name in ("q_net", "target_net", "optimizer", "schedule", "replay"):
+            getattr(self, name).load_state_dict(state[name])
+        self.actions, self.rng.bit_generator.state = state["actions"], state["rng"]

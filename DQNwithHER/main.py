@@ -1,0 +1,112 @@
+"""DQN with hindsight experience replay on bit flipping: turn 30 bits into 30 others; nothing but the goal is rewarded.
+
+Commands:
+    python main.py                     train, evaluate, say whether it is solved
+    python main.py --watch             see the trained agent flip (--record film.gif: into a file)
+    python main.py --resume            go on with a run that was stopped; --help shows the rest
+"""
+
+import harness  # first: it names what is not installed
+from agent import Agent
+from env import BitFlipping
+from replay import Goals
+
+import gymnasium as gym
+import numpy as np
+
+ENV_ID = "bit flipping"
+TOTAL_STEPS = 40_000  # environment steps
+SOLVED_SCORE = 0.98  # share of goals reached at which the task counts as learned
+SEED = 0
+
+N_BITS = 30  # bits, and steps in an episode
+HER = True  # hindsight; False is DQN
+HER_K = 4  # samples with a goal relabelled for each one that keeps its own, k
+HIDDEN = 256  # units in each of the two hidden layers
+LEARNING_RATE = 1e-3  # step size of Adam at first
+LEARNING_STEPS = TOTAL_STEPS  # updates over which it falls to 0
+GAMMA = 0.98  # discount γ
+BATCH_SIZE = 128  # transitions in one update
+CAPACITY = 100_000  # transitions in the replay memory
+TAU = 0.05  # the target network's step towards the online network, τ
+HUBER_DELTA = 1.0  # the error beyond which the loss is linear, δ
+LEARNING_STARTS = 1_000  # environment steps before the first update
+TRAIN_EVERY = 1  # environment steps from one update to the next
+EPSILON_START = 1.0  # chance of a random action at first, ε
+EPSILON_END = 0.02  # and in the end
+EPSILON_STEPS = 10_000  # actions over which it falls
+DOUBLE_Q = True  # Double DQN; False is the DQN of 2015
+EVAL_EVERY = 2_500  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
+EVAL_EPISODES = 50  # episodes in each
+
+
+def make_env(render_mode: str | None = None) -> gym.Env:
+    env = gym.wrappers.TimeLimit(BitFlipping(N_BITS, render_mode), max_episode_steps=N_BITS)
+    env = gym.wrappers.FlattenObservation(env)  # into one row: goal achieved, goal desired, observation
+    return gym.wrappers.RecordEpisodeStatistics(env)
+
+
+def make_agent(env: gym.Env, seed: int) -> Agent:
+    goals = Goals(
+        dim=env.unwrapped.observation_space["desired_goal"].shape[0],
+        k=HER_K if HER else 0,
+        reward=lambda achieved, desired: env.unwrapped.compute_reward(achieved, desired, {}),
+        terminated=lambda achieved, desired: env.unwrapped.compute_terminated(achieved, desired, {}),
+    )
+    return Agent(
+        env.observation_space.shape[0],
+        int(env.action_space.n),
+        hidden=HIDDEN,
+        learning_rate=LEARNING_RATE,
+        learning_steps=LEARNING_STEPS,
+        gamma=GAMMA,
+        batch_size=BATCH_SIZE,
+        capacity=CAPACITY,
+        tau=TAU,
+        huber_delta=HUBER_DELTA,
+        epsilon_start=EPSILON_START,
+        epsilon_end=EPSILON_END,
+        epsilon_steps=EPSILON_STEPS,
+        double_q=DOUBLE_Q,
+        goals=goals,
+        seed=seed,
+    )
+
+
+def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
+    env = make_env()
+    agent = run.restore(make_agent(env, seed))
+    obs, _ = env.reset(seed=seed)
+    for step in run.steps(total_steps):
+        action = agent.act(obs)
+        next_obs, reward, terminated, truncated, info = env.step(action)
+        agent.replay.add(obs, action, reward, next_obs, terminated)
+        obs = next_obs
+        if terminated or truncated:
+            run.log(step, {"episode/return": info["episode"]["r"], "episode/length": info["episode"]["l"]})
+            run.log(step, {"episode/success": info["is_success"]})
+            agent.replay.end_episode()
+            obs, _ = env.reset()
+        if step >= LEARNING_STARTS and step % TRAIN_EVERY == 0:
+            run.log(step, agent.learn())
+        if step % EVAL_EVERY == 0:
+            run.evaluate(step, keep_best=True)
+    return agent
+
+
+def evaluate(agent: Agent, episodes: int, seed: int, env: gym.Env | None = None) -> np.ndarray:
+    """1 for each episode that ends at its goal, else 0, [episodes]; no exploration, an environment of its own."""
+    env = env or make_env()
+    scores = np.zeros(episodes)
+    for episode in range(episodes):
+        obs, _ = env.reset(seed=seed if episode == 0 else None)
+        done = False
+        while not done:
+            obs, _, terminated, truncated, info = env.step(agent.act(obs, explore=False))
+            done = terminated or truncated
+        scores[episode] = info["is_success"]
+    return scores
+
+
+if __name__ == "__main__":
+    harness.main()
