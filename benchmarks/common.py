@@ -40,11 +40,11 @@ def run_all(tasks: list[tuple[str, int]], jobs: int, *arguments: str) -> Iterato
 
 
 def curves(path: Path) -> dict[str, list]:
-    """The curves of returns and scores in a run's event file."""
+    """The curves of returns, successes and scores in a run's event file."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(path)).Reload()
-    tags = [tag for tag in ("episode/return", "eval/score") if tag in events.Tags()["scalars"]]
+    tags = [tag for tag in ("episode/return", "episode/success", "eval/score") if tag in events.Tags()["scalars"]]
     return {tag: [[point.step, round(point.value, 2)] for point in events.Scalars(tag)] for tag in tags}
 
 

@@ -83,6 +83,18 @@ def extra(folder: str, zh: bool) -> str:
             f" One update takes {uniform} ms with uniform and {prioritized} ms with prioritised replay, "
             f"{data['ratio']:.2f} times as long (`python benchmarks/speed.py per`)."
         )
+    if folder == "DQNwithHER" and (data := result("bits")):
+        (with_her, without), sizes = (data["with hindsight"], data["without"]), sorted(data["without"], key=int)
+        scores = [[statistics.mean(of[size].values()) for size in sizes] for of in (with_her, without)]
+        pairs = list(zip(sizes, *(map("{:.2f}".format, of) for of in scores), strict=True))
+        seeds, command = len(with_her[sizes[0]]), "`python benchmarks/bits.py`"
+        if zh:
+            told = "；".join(f"{size} 位 {one} / {other}" for size, one, other in pairs)
+            return f" 达到目标的比例，有 / 无事后经验，{seeds} 个种子的平均：{told}（{command}）。![图 1](bits.svg)"
+        told = "; ".join(f"{size} bits {one} / {other}" for size, one, other in pairs)
+        return (
+            f" Goals reached with / without hindsight, mean of {seeds} seeds: {told} ({command}). ![figure 1](bits.svg)"
+        )
     if folder == "A2C" and (data := result("speed-a2c")):
         ours, theirs = (f"{speed:,}" for speed in data["steps_per_second"].values())
         if zh:
