@@ -104,6 +104,11 @@ DIFFERS = {  # what the child's algorithm changes
         "main.py": {"make_agent", "train"},
     },
     "DQNwithHER": {"agent.py": {"Agent.__init__"}, "main.py": {"make_env", "make_agent", "train", "evaluate"}},
+    "DDPGwithHER": {
+        "model.py": {"Actor.__init__", "Actor.forward", "Critic.__init__", "Critic.forward"},
+        "agent.py": {"Agent.__init__", "Agent.learn", "Agent.learn_critic", "Agent.learn_actor"},
+        "main.py": {"make_env", "make_agent", "train", "evaluate"},
+    },
 }
 EVERYWHERE = {  # twins also from root to root
     "main.py": {"evaluate"},

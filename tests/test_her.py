@@ -275,3 +275,98 @@ def test_a_sample_costs_little(folder):
         seconds[k] = min(runs)
     assert seconds[4] < 10 * seconds[0]
     assert isinstance(buffer.sample(3).obs, torch.Tensor)
+
+
+DDPG = pytest.mark.skipif("DDPGwithHER" not in lineage.FOLDERS, reason="the folder is not there")
+LOW, HIGH = np.array([-3.0, 1.0], np.float32), np.array([1.0, 2.0], np.float32)
+OBS = np.array([[0.1, 0.2, 3.0], [-0.3, 0.4, 1.0], [0.5, -0.6, 2.0]], np.float32)
+NEXT = np.array([[0.7, 0.1, 9.0], [0.2, -0.9, 2.5], [0.3, 0.3, 1.5]], np.float32)
+ACTION = np.array([[-3.0, 1.5], [0.5, 1.2], [-1.0, 2.0]], np.float32)
+UNIT = np.array([[-1.0, 0.0], [0.75, -0.6], [0.0, 1.0]], np.float32)  # the same between -1 and 1
+REWARD, TERMINATED = [5.0, -1.0, -20.0], [True, False, False]  # two returns that cannot be, of rewards of -1 and 0
+
+
+def ddpg(**changed):
+    rooms = load("DDPGwithHER")
+    settings = {
+        "hidden": 8, "actor_learning_rate": 1e-3, "critic_learning_rate": 2e-3, "gamma": 0.9, "tau": 0.25,
+        "batch_size": 3, "capacity": 3, "seed": 0, "noise": "gaussian", "noise_sigma": 0.3, "action_l2": 0.7,
+    }  # fmt: skip
+    goals = rooms.replay.Goals(1, 0, reward, terminated)
+    return rooms.agent.Agent(3, LOW, HIGH, **{**settings, **changed}, goals=goals)
+
+
+@DDPG
+def test_an_update_of_ddpg_with_bounds_normalisation_and_small_actions(monkeypatch):
+    agent = ddpg()
+    for transition in zip(OBS, ACTION, REWARD, NEXT, TERMINATED, strict=True):
+        agent.replay.add(*transition)
+    monkeypatch.setattr(agent.replay, "sample", lambda n: agent.replay.batch(np.arange(3)))
+    before = copy.deepcopy(agent)
+    agent_drawn = agent.learn()
+    mean, std = OBS.mean(axis=0), OBS.std(axis=0)
+
+    def normal(obs):
+        return torch.tensor(np.clip((obs - mean) / std, -5, 5))
+
+    assert (np.abs((NEXT - mean) / std) > 5).any(), "the case must show the cut-off"
+    with torch.no_grad():
+        next_action = before.target_actor.action(normal(NEXT))
+        next_value = before.target_critic.q(torch.cat([normal(NEXT), next_action], dim=1))[:, 0].tolist()
+        q = before.critic.q(torch.cat([normal(OBS), torch.tensor(UNIT)], dim=1))[:, 0].tolist()
+        loss, beyond = 0.0, set()
+        for i in range(3):
+            y = REWARD[i] if TERMINATED[i] else REWARD[i] + 0.9 * next_value[i]
+            beyond.add((y > 0) - (y < -10))
+            loss += (q[i] - max(-10.0, min(0.0, y))) ** 2 / 3
+        action = before.actor.action(normal(OBS))
+        actor_loss = -agent.critic.q(torch.cat([normal(OBS), action], dim=1)).mean() + 0.7 * (action**2).mean()
+    assert beyond == {1, 0, -1}, "the case must show both bounds, and a target between them"
+    assert agent_drawn["loss/critic"] == pytest.approx(loss, rel=1e-4)
+    assert agent_drawn["loss/actor"] == pytest.approx(actor_loss.item(), rel=1e-4)
+
+
+@DDPG
+def test_normalisation_is_by_all_observations_so_far(rng):
+    normalizer = load("DDPGwithHER").model.Normalizer(4)
+    scale = np.array([1.0, 100.0, 0.0, 0.001])
+    batches = [(7 + i + rng.normal(size=(n, 4)) * scale).astype(np.float32) for i, n in enumerate((1, 5, 128, 64))]
+    for batch in batches:
+        normalizer.update(torch.tensor(batch))
+    everything = np.concatenate(batches).astype(np.float64)
+    np.testing.assert_allclose(normalizer.mean, everything.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(normalizer.var, everything.var(axis=0), rtol=1e-4, atol=1e-9)
+    expected = (everything - everything.mean(axis=0)) / np.maximum(0.01, everything.std(axis=0))
+    np.testing.assert_allclose(normalizer(torch.tensor(everything).float()), np.clip(expected, -5, 5), atol=2e-3)
+
+
+@DDPG
+def test_normalisation_is_one_for_all_networks_stands_still_in_evaluation_and_is_saved(tmp_path):
+    rooms = load("DDPGwithHER")
+    agent = copy.deepcopy(train(rooms, tmp_path, 1100))
+    nets = (agent.actor, agent.critic, agent.target_actor, agent.target_critic)
+    assert len({id(net.normalizer) for net in nets}) == 1
+    assert agent.actor.normalizer.count == 101 * rooms.main.BATCH_SIZE
+    before = copy.deepcopy(agent.actor.normalizer.state_dict())
+    rooms.main.evaluate(agent, 1, 7)
+    other = rooms.main.make_agent(rooms.main.make_env(), 1)
+    other.load_state_dict(agent.state_dict())
+    for name, value in before.items():
+        assert torch.equal(agent.actor.normalizer.state_dict()[name], value)
+        assert torch.equal(other.target_critic.normalizer.state_dict()[name], value)
+
+
+@DDPG
+def test_reaching_is_rewarded_as_the_environment_does():
+    """What the memory is told of rewards, on goals near and far; an episode never ends at the goal."""
+    rooms = load("DDPGwithHER")
+    env = rooms.main.make_env()
+    goals = rooms.main.make_agent(env, 0).replay.goals
+    achieved, desired = np.zeros((3, 3), np.float32), np.array([[0, 0, 0.04], [0.04, 0.04, 0], [0, 1, 0]], np.float32)
+    assert goals.reward(achieved, desired).tolist() == [0.0, -1.0, -1.0]
+    assert not np.any(goals.terminated(achieved, desired))
+    obs, _ = env.reset(seed=0)
+    obs, paid, *_ = env.step(env.action_space.sample())
+    assert goals.reward(obs[:3], obs[3:6]) == paid
+    assert obs.shape == (16,)
+    np.testing.assert_array_equal(obs[:3], obs[6:9])  # the goal achieved is where the hand is

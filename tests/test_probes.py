@@ -115,3 +115,35 @@ def test_actors_find_the_best_action(rooms, task):
         action = float(agent.act(np.array([obs], np.float32), explore=False)[0])
         assert action == pytest.approx(best, abs=0.2), "the box is 4 wide: 5 %"
         np.testing.assert_allclose(value(agent, obs, action), 1.0 - (action - best) ** 2, atol=0.1)
+
+
+@pytest.fixture(params=[folder for folder in WITH_GOALS if folder not in Q_NETWORKS])
+def rooms_with_goals(request):
+    """A folder for goals and continuous actions, in which actions may be large."""
+    rooms = load(request.param)
+    rooms.main.NOISE_SIGMA, rooms.main.ACTION_L2 = 0.5, 0.0
+    return rooms
+
+
+@pytest.mark.parametrize("task", ["constant", "observed", "delayed"])
+def test_critics_with_goals_learn_the_exact_values(rooms_with_goals, task):
+    env = probes.with_a_goal(task, in_a_box=True)
+    agent = rooms_with_goals.main.make_agent(env, seed=0)
+    learn_from_replay(agent, env, 1500)
+    for (time, goal), (expected, _) in ANSWERS_WITH_A_GOAL[task].items():
+        obs = torch.tensor([[0.0, goal, time]])
+        expected = -rooms_with_goals.main.GAMMA if expected == "gamma" else expected
+        action = torch.as_tensor(agent.act(obs.numpy(), explore=False))
+        q = agent.critic(obs, (action - agent.center) / agent.half).item()
+        assert q == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("task", ["acted_in_a_box", "both_in_a_box"])
+def test_actors_with_goals_find_the_best_action(rooms_with_goals, task):
+    env = probes.with_a_goal(task, in_a_box=True)
+    agent = rooms_with_goals.main.make_agent(env, seed=0)
+    learn_from_replay(agent, env, 2000)
+    for goal in (-1.0, 1.0):
+        best = 0.5 if task == "acted_in_a_box" else goal - 1.0
+        action = float(agent.act(np.array([0.0, goal, 0.0], np.float32), explore=False)[0])
+        assert action == pytest.approx(best, abs=0.2), "the box is 4 wide: 5 %"

@@ -1,0 +1,124 @@
+"""DDPG with hindsight experience replay (Andrychowicz et al. 2017). Differs from DDPG in this:
+
+- Learns from an episode as if a goal achieved in it had been the goal all along. The memory does it (replay.py).
+- Normalises observations, goals among them, by their mean and deviation so far (model.py).
+- Bounds the TD target by what returns can be, and keeps actions small, so that tanh does not saturate.
+"""
+
+import copy
+
+from model import Actor, Critic
+from noise import Noise
+from replay import Batch, Goals, HindsightReplayBuffer
+
+import numpy as np
+import torch
+from torch import Tensor
+
+PARTS = ("actor", "target_actor", "critic", "target_critic", "actor_optimizer", "critic_optimizer", "replay", "noise")
+
+
+class Agent:
+    """Learns networks for the policy and for the action values, and acts by the policy.
+
+    `action_low` and `action_high` [action_dim] are the ends of the action box; to the networks they are -1 and 1. The
+    other settings are explained where they are set, in main.py.
+    """
+
+    def __init__(
+        self,
+        obs_dim: int,
+        action_low: np.ndarray,
+        action_high: np.ndarray,
+        *,
+        hidden: int,
+        actor_learning_rate: float,
+        critic_learning_rate: float,
+        gamma: float,
+        batch_size: int,
+        capacity: int,
+        tau: float,
+        noise: str,
+        noise_sigma: float,
+        action_l2: float,
+        goals: Goals,
+        seed: int,
+    ):
+        torch.set_flush_denormal(True)  # what Adam remembers of idle units nears 0, and there processors are slow
+        torch.manual_seed(seed)  # for the networks' first weights
+        self.rng = np.random.default_rng(seed)  # for exploration and for replay
+        self.actor = Actor(obs_dim, len(action_low), hidden)
+        self.critic = Critic(obs_dim, len(action_low), hidden)
+        self.target_actor = copy.deepcopy(self.actor).requires_grad_(False)
+        self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        for network in (self.critic, self.target_actor, self.target_critic):
+            network.normalizer = self.actor.normalizer  # one for all
+        self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), lr=actor_learning_rate, fused=True)
+        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=critic_learning_rate, fused=True)
+        action_type = np.dtype((np.float32, action_low.shape))
+        self.replay = HindsightReplayBuffer(capacity, obs_dim, action_type, self.rng, goals)
+        self.noise = Noise(noise, noise_sigma)
+        self.action_low, self.action_high = torch.tensor(action_low), torch.tensor(action_high)
+        self.center, self.half = (self.action_high + self.action_low) / 2, (self.action_high - self.action_low) / 2
+        self.gamma, self.batch_size, self.tau = gamma, batch_size, tau
+        self.action_l2 = action_l2
+
+    @torch.inference_mode()
+    def act(self, obs: np.ndarray, explore: bool = True) -> np.ndarray:
+        """The action for one observation [obs_dim], or one for each of a batch [batch, obs_dim]."""
+        action = self.actor(torch.as_tensor(obs, dtype=torch.float32))  # [..., action_dim]
+        if explore:
+            action = action + self.noise.step(self.gaussian(action.shape))
+        return (self.center + self.half * action).clamp(self.action_low, self.action_high).numpy()
+
+    def gaussian(self, shape: tuple[int, ...]) -> Tensor:
+        """Independent standard normal numbers."""
+        return torch.from_numpy(self.rng.standard_normal(shape, dtype=np.float32))
+
+    def learn(self) -> dict[str, float]:
+        """One update from a batch of the replay memory (algorithm 1 of the paper). Returns what is to be drawn."""
+        batch = self.replay.sample(self.batch_size)
+        self.actor.normalizer.update(batch.obs)
+        drawn = self.learn_critic(batch) | self.learn_actor(batch)
+        self.move_targets()
+        return drawn
+
+    def learn_critic(self, batch: Batch) -> dict[str, float]:
+        """One step of the critic towards the TD target."""
+        with torch.no_grad():
+            next_action = self.target_actor(batch.next_obs)  # [batch, action_dim]
+            next_value = self.target_critic(batch.next_obs, next_action)  # [batch]
+            td_target = batch.reward + self.gamma * (1 - batch.terminated) * next_value
+            td_target = td_target.clamp(-1 / (1 - self.gamma), 0.0)  # rewards are -1 or 0: no return is beyond
+        q = self.critic(batch.obs, (batch.action - self.center) / self.half)  # [batch]
+        critic_loss = (q - td_target).square().mean()
+        self.critic_optimizer.zero_grad()
+        critic_loss.backward()
+        self.critic_optimizer.step()
+        return {"loss/critic": critic_loss.item(), "policy/mean_q": q.mean().item()}
+
+    def learn_actor(self, batch: Batch) -> dict[str, float]:
+        """One step of the actor up the critic's slope: the deterministic policy gradient (Lillicrap et al., eq. 6)."""
+        action = self.actor(batch.obs)
+        actor_loss = -self.critic(batch.obs, action).mean() + self.action_l2 * action.square().mean()
+        self.actor_optimizer.zero_grad()
+        actor_loss.backward(inputs=list(self.actor.parameters()))  # through the critic, whose weights stay as they are
+        self.actor_optimizer.step()
+        return {"loss/actor": actor_loss.item()}
+
+    @torch.no_grad()
+    def move_targets(self) -> None:
+        """The target networks' step towards the networks learned: θ' ← θ' + τ (θ - θ')."""
+        targets = [*self.target_actor.parameters(), *self.target_critic.parameters()]
+        torch._foreach_lerp_(targets, [*self.actor.parameters(), *self.critic.parameters()], self.tau)
+
+    def state_dict(self) -> dict:
+        """All that training needs to go on."""
+        state = {name: getattr(self, name).state_dict() for name in PARTS}
+        return state | {"rng": self.rng.bit_generator.state}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take over what `state_dict` returned. Raises KeyError, RuntimeError or ValueError if it does not fit."""
+        for name in PARTS:
+            getattr(self, name).load_state_dict(state[name])
+        self.rng.bit_generator.state = state["rng"]

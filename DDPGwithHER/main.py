@@ -1,0 +1,109 @@
+"""DDPG with hindsight experience replay on FetchReach-v4: bring a robot's hand to a goal; nothing else is rewarded.
+
+Commands:
+    python main.py                     train, evaluate, say whether it is solved
+    python main.py --watch             see the trained agent reach (--record film.gif: into a file)
+    python main.py --resume            go on with a run that was stopped; --help shows the rest
+"""
+
+import harness  # first: it names what is not installed
+from agent import Agent
+from replay import Goals
+
+import gymnasium as gym
+import numpy as np
+
+ENV_ID = "FetchReach-v4"
+TOTAL_STEPS = 10_000  # environment steps
+SOLVED_SCORE = 0.98  # share of goals at which the hand is in the end of an episode, at which the task counts as learned
+SEED = 0
+
+HER = True  # hindsight; False is DDPG
+HER_K = 4  # samples with a goal relabelled for each one that keeps its own, k
+HIDDEN = 64  # units in each of the two hidden layers
+ACTOR_LEARNING_RATE = 1e-3  # step size of Adam for the actor
+CRITIC_LEARNING_RATE = 1e-3  # and for the critic
+GAMMA = 0.98  # discount γ
+BATCH_SIZE = 128  # transitions in one update
+CAPACITY = 100_000  # transitions in the replay memory
+TAU = 0.01  # the target networks' step towards the networks learned, τ
+NOISE = "gaussian"  # exploration noise: "gaussian", or "ou" for the Ornstein-Uhlenbeck process
+NOISE_SIGMA = 0.2  # its size σ, where the actions are between -1 and 1
+ACTION_L2 = 1.0  # weight of the mean squared action in the actor's loss
+LEARNING_STARTS = 1_000  # environment steps before the first update, with random actions
+TRAIN_EVERY = 1  # environment steps from one update to the next
+EVAL_EVERY = 1_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
+EVAL_EPISODES = 20  # episodes in each
+
+
+def make_env(render_mode: str | None = None) -> gym.Env:
+    env = gym.make(f"gymnasium_robotics:{ENV_ID}", render_mode=render_mode)
+    env = gym.wrappers.FlattenObservation(env)  # into one row: goal achieved, goal desired, observation
+    return gym.wrappers.RecordEpisodeStatistics(env)
+
+
+def make_agent(env: gym.Env, seed: int) -> Agent:
+    goals = Goals(
+        dim=env.unwrapped.observation_space["desired_goal"].shape[0],
+        k=HER_K if HER else 0,
+        reward=lambda achieved, desired: env.unwrapped.compute_reward(achieved, desired, {}),
+        terminated=lambda achieved, desired: env.unwrapped.compute_terminated(achieved, desired, {}),
+    )
+    return Agent(
+        env.observation_space.shape[0],
+        env.action_space.low,
+        env.action_space.high,
+        hidden=HIDDEN,
+        actor_learning_rate=ACTOR_LEARNING_RATE,
+        critic_learning_rate=CRITIC_LEARNING_RATE,
+        gamma=GAMMA,
+        batch_size=BATCH_SIZE,
+        capacity=CAPACITY,
+        tau=TAU,
+        noise=NOISE,
+        noise_sigma=NOISE_SIGMA,
+        action_l2=ACTION_L2,
+        goals=goals,
+        seed=seed,
+    )
+
+
+def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
+    env = make_env()
+    agent = run.restore(make_agent(env, seed))
+    env.action_space.seed(seed)
+    obs, _ = env.reset(seed=seed)
+    for step in run.steps(total_steps):
+        action = agent.act(obs) if step > LEARNING_STARTS else env.action_space.sample()
+        next_obs, reward, terminated, truncated, info = env.step(action)
+        agent.replay.add(obs, action, reward, next_obs, terminated)
+        obs = next_obs
+        if terminated or truncated:
+            run.log(step, {"episode/return": info["episode"]["r"], "episode/length": info["episode"]["l"]})
+            run.log(step, {"episode/success": info["is_success"]})
+            agent.replay.end_episode()
+            obs, _ = env.reset()
+            agent.noise.reset()
+        if step >= LEARNING_STARTS and step % TRAIN_EVERY == 0:
+            run.log(step, agent.learn())
+        if step % EVAL_EVERY == 0:
+            run.evaluate(step, keep_best=True)
+    return agent
+
+
+def evaluate(agent: Agent, episodes: int, seed: int, env: gym.Env | None = None) -> np.ndarray:
+    """1 for each episode that ends at its goal, else 0, [episodes]; no exploration, an environment of its own."""
+    env = env or make_env()
+    scores = np.zeros(episodes)
+    for episode in range(episodes):
+        obs, _ = env.reset(seed=seed if episode == 0 else None)
+        done = False
+        while not done:
+            obs, _, terminated, truncated, info = env.step(agent.act(obs, explore=False))
+            done = terminated or truncated
+        scores[episode] = info["is_success"]
+    return scores
+
+
+if __name__ == "__main__":
+    harness.main()
