@@ -120,7 +120,8 @@ class Agent:
         for name in ("actor", "critic", "optimizer", "schedule"):
             getattr(self, name).load_state_dict(state[name])
         self.rng.bit_generator.state = state["rng"]  # of the first worker, who alone saves
-        self.rng = np.random.Generator(self.rng.bit_generator.jumped(self.rank))
+        if self.rank:
+            self.rng = np.random.Generator(self.rng.bit_generator.jumped(self.rank))
 
 
 def gae(td_error: Tensor, done: Tensor, decay: float) -> Tensor:
