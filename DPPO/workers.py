@@ -98,9 +98,10 @@ def connect(n_workers: int) -> list[subprocess.Popen]:
     others = [] if me else [start(worker, n_workers, store.port) for worker in range(1, n_workers)]
     if me:
         store.add("ready", 1)
+    last = time.monotonic() + TIMEOUT.total_seconds()
     while not me and store.add("ready", 0) < len(others):
         time.sleep(0.02)
-        if any(other.poll() is not None for other in others):
+        if any(other.poll() is not None for other in others) or time.monotonic() > last:
             end(others)
             raise OSError("a worker died as it started")
     cores = sorted(allowed_cores())

@@ -215,7 +215,8 @@ def ended(process):
             os.killpg(process.pid, signal.SIGKILL)
             for pid in left:
                 os.kill(pid, signal.SIGKILL)
-        process.communicate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=10)
 
 
 @linux
