@@ -106,7 +106,7 @@ class Agent:
             "loss/actor": actor_loss.item(),
             "loss/critic": critic_loss.item(),
             "policy/entropy": entropy.item(),
-            "policy/kl": (ratio - 1 - log_ratio).mean().item(),  # from π to π_old, the low-variance estimator
+            "policy/kl": (ratio - 1 - log_ratio).mean().item(),  # KL(π_old ‖ π), low-variance estimator
             "policy/clip_fraction": ((ratio - 1).abs() > self.clip).float().mean().item(),
         }
 
@@ -120,7 +120,8 @@ class Agent:
         for name in ("actor", "critic", "optimizer", "schedule"):
             getattr(self, name).load_state_dict(state[name])
         self.rng.bit_generator.state = state["rng"]  # of the first worker, who alone saves
-        self.rng = np.random.Generator(self.rng.bit_generator.jumped(self.rank))
+        if self.rank:
+            self.rng = np.random.Generator(self.rng.bit_generator.jumped(self.rank))
 
 
 def gae(td_error: Tensor, done: Tensor, decay: float) -> Tensor:

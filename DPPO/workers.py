@@ -62,7 +62,7 @@ def together(n_workers: int) -> Callable:
     def decorate(train: Callable) -> Callable:
         @functools.wraps(train)
         def train_together(run=None, seed: int = 0, total_steps: int = 0):
-            others = []
+            others, cores = [], allowed_cores()
             try:
                 others = connect(n_workers)
                 told = [run and (seed, total_steps, {name: run.kept[name] for name in ("step", "agent")})]
@@ -76,6 +76,7 @@ def together(n_workers: int) -> Callable:
             finally:
                 if dist.is_initialized():
                     dist.destroy_process_group()
+                keep_to(cores)
                 end(others)
 
         return train_together
@@ -97,13 +98,28 @@ def connect(n_workers: int) -> list[subprocess.Popen]:
     others = [] if me else [start(worker, n_workers, store.port) for worker in range(1, n_workers)]
     if me:
         store.add("ready", 1)
+    last = time.monotonic() + TIMEOUT.total_seconds()
     while not me and store.add("ready", 0) < len(others):
         time.sleep(0.02)
-        if any(other.poll() is not None for other in others):
+        if any(other.poll() is not None for other in others) or time.monotonic() > last:
             end(others)
             raise OSError("a worker died as it started")
+    cores = sorted(allowed_cores())
+    if len(cores) >= n_workers:  # a core for each, as MPI has it: threads that wake up else wait for a busy one
+        keep_to({cores[(store.port + me) % len(cores)]})
     dist.init_process_group("gloo", store=store, rank=me, world_size=n_workers, timeout=TIMEOUT)
     return others
+
+
+def allowed_cores() -> set[int]:
+    """The cores that this process may run on; none where the system cannot say."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+
+
+def keep_to(cores: set[int]) -> None:
+    """Run on these cores only, and with this thread all that it starts from now on; on any if there are none given."""
+    if cores:
+        os.sched_setaffinity(0, cores)
 
 
 def start(worker: int, n_workers: int, port: int) -> subprocess.Popen:

@@ -100,7 +100,7 @@ class Agent:
             "loss/actor": actor_loss.item(),
             "loss/critic": critic_loss.item(),
             "policy/entropy": entropy.item(),
-            "policy/kl": (ratio - 1 - log_ratio).mean().item(),  # from π to π_old, the low-variance estimator
+            "policy/kl": (ratio - 1 - log_ratio).mean().item(),  # KL(π_old ‖ π), low-variance estimator
             "policy/clip_fraction": ((ratio - 1).abs() > self.clip).float().mean().item(),
         }
 

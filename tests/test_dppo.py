@@ -16,7 +16,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
-from folders import load, start_run
+from folders import importable, load, start_run
 from test_a3c import alive, linux, until
 
 SETTINGS = {
@@ -99,6 +99,15 @@ def test_one_worker_alone_is_ppo():
         assert drawn[0] == pytest.approx(drawn[1], abs=1e-4)
     for p, q in zip(*map(weights, agents), strict=True):
         torch.testing.assert_close(p, q, rtol=0, atol=1e-5)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not tell")
+def test_a_training_leaves_the_process_on_the_cores_it_had(tmp_path):
+    rooms, cores = load("DPPO"), os.sched_getaffinity(0)
+    with importable("DPPO", rooms):
+        rooms.main.train(start_run(rooms, tmp_path, 320), 0, 320)
+    assert os.sched_getaffinity(0) == cores
+    assert not dist.is_initialized()
 
 
 def test_random_numbers_go_on_differently_in_each_worker():
@@ -206,7 +215,8 @@ def ended(process):
             os.killpg(process.pid, signal.SIGKILL)
             for pid in left:
                 os.kill(pid, signal.SIGKILL)
-        process.communicate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=10)
 
 
 @linux

@@ -207,7 +207,9 @@ def test_probe_environments(folder, task, kind, monkeypatch, tmp_path):
     probe = getattr(probes, task) if kind == "discrete" else lambda: box(getattr(probes, task)())
     monkeypatch.setattr(rooms.main, "make_env", lambda: gym.wrappers.RecordEpisodeStatistics(probe()))
     monkeypatch.setattr(rooms.main, "make_envs", lambda: vector(probe, rooms.main.N_ENVS))
-    vars(rooms.main).update(N_STEPS=32, GAMMA=0.9, LEARNING_STEPS=steps * rooms.main.N_EPOCHS // 128)
+    vars(rooms.main).update(
+        N_STEPS=32, MINIBATCH_SIZE=128, GAMMA=0.9, LEARNING_STEPS=steps * rooms.main.N_EPOCHS // 128
+    )
     train = rooms.main.train.__wrapped__ if folder == "DPPO" else rooms.main.train  # DPPO's alone
     agent = train(start_run(rooms, tmp_path, steps), 0, steps)
     for obs, value in ANSWERS[task].items():

@@ -185,7 +185,7 @@ def test_resume_continues_counters_schedules_and_optimiser(folder, tmp_path):
     after = leaves(agent.state_dict())
     grown = {name for name, value in counts.items() if after[name] > value}
     assert all(after[name] >= value for name, value in counts.items())
-    assert len(grown) >= 1 or folder == "PolicyGradient(PG)", "it alone counts nothing"
+    assert len(grown) >= 1 or folder in ("PolicyGradient(PG)", "TRPO"), "these two count nothing"
     if "epsilon_steps" in vars(agent):
         assert agent.epsilon < rooms.main.EPSILON_START - n / (1.1 * rooms.main.EPSILON_STEPS)
 
