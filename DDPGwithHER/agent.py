@@ -8,14 +8,13 @@
 import copy
 
 from model import Actor, Critic
-from noise import Noise
-from replay import Batch, Goals, HindsightReplayBuffer
+from replay import Batch, ReplayBuffer
 
 import numpy as np
 import torch
 from torch import Tensor
 
-PARTS = ("actor", "target_actor", "critic", "target_critic", "actor_optimizer", "critic_optimizer", "replay", "noise")
+PARTS = ("actor", "target_actor", "critic", "target_critic", "actor_optimizer", "critic_optimizer", "replay")
 
 
 class Agent:
@@ -38,10 +37,8 @@ class Agent:
         batch_size: int,
         capacity: int,
         tau: float,
-        noise: str,
         noise_sigma: float,
         action_l2: float,
-        goals: Goals,
         seed: int,
     ):
         torch.set_flush_denormal(True)  # what Adam remembers of idle units nears 0, and there processors are slow
@@ -51,24 +48,20 @@ class Agent:
         self.critic = Critic(obs_dim, len(action_low), hidden)
         self.target_actor = copy.deepcopy(self.actor).requires_grad_(False)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
-        for network in (self.critic, self.target_actor, self.target_critic):
-            network.normalizer = self.actor.normalizer  # one for all
         self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), lr=actor_learning_rate, fused=True)
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=critic_learning_rate, fused=True)
-        action_type = np.dtype((np.float32, action_low.shape))
-        self.replay = HindsightReplayBuffer(capacity, obs_dim, action_type, self.rng, goals)
-        self.noise = Noise(noise, noise_sigma)
+        self.replay = ReplayBuffer(capacity, obs_dim, np.dtype((np.float32, action_low.shape)), self.rng)
+        self.noise_sigma, self.action_l2 = noise_sigma, action_l2
         self.action_low, self.action_high = torch.tensor(action_low), torch.tensor(action_high)
         self.center, self.half = (self.action_high + self.action_low) / 2, (self.action_high - self.action_low) / 2
         self.gamma, self.batch_size, self.tau = gamma, batch_size, tau
-        self.action_l2 = action_l2
 
     @torch.inference_mode()
     def act(self, obs: np.ndarray, explore: bool = True) -> np.ndarray:
         """The action for one observation [obs_dim], or one for each of a batch [batch, obs_dim]."""
         action = self.actor(torch.as_tensor(obs, dtype=torch.float32))  # [..., action_dim]
         if explore:
-            action = action + self.noise.step(self.gaussian(action.shape))
+            action = action + self.noise_sigma * self.gaussian(action.shape)
         return (self.center + self.half * action).clamp(self.action_low, self.action_high).numpy()
 
     def gaussian(self, shape: tuple[int, ...]) -> Tensor:
@@ -78,7 +71,8 @@ class Agent:
     def learn(self) -> dict[str, float]:
         """One update from a batch of the replay memory (algorithm 1 of the paper). Returns what is to be drawn."""
         batch = self.replay.sample(self.batch_size)
-        self.actor.normalizer.update(batch.obs)
+        for network in (self.actor, self.critic, self.target_actor, self.target_critic):
+            network.normalizer.update(batch.obs)
         drawn = self.learn_critic(batch) | self.learn_actor(batch)
         self.move_targets()
         return drawn

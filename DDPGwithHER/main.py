@@ -8,7 +8,6 @@ Commands:
 
 import harness  # first: it names what is not installed
 from agent import Agent
-from replay import Goals
 
 import gymnasium as gym
 import numpy as np
@@ -27,8 +26,8 @@ GAMMA = 0.98  # discount γ
 BATCH_SIZE = 128  # transitions in one update
 CAPACITY = 100_000  # transitions in the replay memory
 TAU = 0.01  # the target networks' step towards the networks learned, τ
-NOISE = "gaussian"  # exploration noise: "gaussian", or "ou" for the Ornstein-Uhlenbeck process
-NOISE_SIGMA = 0.2  # its size σ, where the actions are between -1 and 1
+NOISE_SIGMA = 0.2  # size σ of the Gaussian noise on actions, which are between -1 and 1
+RANDOM_ACTIONS = 0.3  # chance of an action that is random altogether
 ACTION_L2 = 1.0  # weight of the mean squared action in the actor's loss
 LEARNING_STARTS = 1_000  # environment steps before the first update, with random actions
 TRAIN_EVERY = 1  # environment steps from one update to the next
@@ -37,19 +36,12 @@ EVAL_EPISODES = 20  # episodes in each
 
 
 def make_env(render_mode: str | None = None) -> gym.Env:
-    env = gym.make(f"gymnasium_robotics:{ENV_ID}", render_mode=render_mode)
-    env = gym.wrappers.FlattenObservation(env)  # into one row: goal achieved, goal desired, observation
-    return gym.wrappers.RecordEpisodeStatistics(env)
+    env = gym.wrappers.FlattenObservation(gym.make(f"gymnasium_robotics:{ENV_ID}", render_mode=render_mode))
+    return gym.wrappers.RecordEpisodeStatistics(env)  # one row: the goal achieved, the goal desired, and the rest
 
 
 def make_agent(env: gym.Env, seed: int) -> Agent:
-    goals = Goals(
-        dim=env.unwrapped.observation_space["desired_goal"].shape[0],
-        k=HER_K if HER else 0,
-        reward=lambda achieved, desired: env.unwrapped.compute_reward(achieved, desired, {}),
-        terminated=lambda achieved, desired: env.unwrapped.compute_terminated(achieved, desired, {}),
-    )
-    return Agent(
+    agent = Agent(
         env.observation_space.shape[0],
         env.action_space.low,
         env.action_space.high,
@@ -60,12 +52,16 @@ def make_agent(env: gym.Env, seed: int) -> Agent:
         batch_size=BATCH_SIZE,
         capacity=CAPACITY,
         tau=TAU,
-        noise=NOISE,
         noise_sigma=NOISE_SIGMA,
         action_l2=ACTION_L2,
-        goals=goals,
         seed=seed,
     )
+    if HER:
+        task, goal_dim = env.unwrapped, env.unwrapped.observation_space["desired_goal"].shape[0]
+        agent.replay.use_hindsight(
+            HER_K, goal_dim, lambda *goals: (task.compute_reward(*goals, {}), task.compute_terminated(*goals, {}))
+        )
+    return agent
 
 
 def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
@@ -74,7 +70,8 @@ def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
     env.action_space.seed(seed)
     obs, _ = env.reset(seed=seed)
     for step in run.steps(total_steps):
-        action = agent.act(obs) if step > LEARNING_STARTS else env.action_space.sample()
+        at_random = step <= LEARNING_STARTS or env.np_random.random() < RANDOM_ACTIONS
+        action = env.action_space.sample() if at_random else agent.act(obs)
         next_obs, reward, terminated, truncated, info = env.step(action)
         agent.replay.add(obs, action, reward, next_obs, terminated)
         obs = next_obs
@@ -83,7 +80,6 @@ def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
             run.log(step, {"episode/success": info["is_success"]})
             agent.replay.end_episode()
             obs, _ = env.reset()
-            agent.noise.reset()
         if step >= LEARNING_STARTS and step % TRAIN_EVERY == 0:
             run.log(step, agent.learn())
         if step % EVAL_EVERY == 0:

@@ -4,27 +4,16 @@ import torch
 from torch import Tensor, nn
 
 
-class Normalizer(nn.Module):
-    """Observations, goals among them, with mean 0 and deviation 1 each, cut off at ±5 (appendix A of the paper)."""
-
-    def __init__(self, obs_dim: int):
-        super().__init__()
-        self.register_buffer("count", torch.zeros(()))
-        self.register_buffer("mean", torch.zeros(obs_dim))
-        self.register_buffer("var", torch.ones(obs_dim))
+class Normalizer(nn.BatchNorm1d):
+    """Brings observations to mean 0 and deviation 1 over all batches so far, and within ±5 (the paper's appendix A)."""
 
     def forward(self, obs: Tensor) -> Tensor:
         """Numbers [..., obs_dim] for observations [..., obs_dim]; what hardly varies is not blown up."""
-        return ((obs - self.mean) / self.var.sqrt().clamp(min=0.01)).clamp(-5.0, 5.0)
+        return ((obs - self.running_mean) / self.running_var.sqrt().clamp(min=0.01)).clamp(-5.0, 5.0)
 
-    @torch.no_grad()
     def update(self, obs: Tensor) -> None:
-        """Mean and variance of all observations so far, with those in `obs` [batch, obs_dim] (Chan et al. 1979)."""
-        var, mean = torch.var_mean(obs, dim=0, correction=0)
-        self.count += len(obs)
-        share = len(obs) / self.count
-        self.var += share * (var - self.var + (1 - share) * (mean - self.mean).square())
-        self.mean += share * (mean - self.mean)
+        """Let one more batch [batch, obs_dim] into mean and variance: what PyTorch's class does when it is called."""
+        super().forward(obs)
 
 
 class Actor(nn.Module):
@@ -32,7 +21,7 @@ class Actor(nn.Module):
 
     def __init__(self, obs_dim: int, action_dim: int, hidden: int):
         super().__init__()
-        self.normalizer = Normalizer(obs_dim)
+        self.normalizer = Normalizer(obs_dim, affine=False, momentum=None)
         layers = [nn.Linear(obs_dim, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()]
         self.action = nn.Sequential(*layers, nn.Linear(hidden, action_dim), nn.Tanh())
 
@@ -46,7 +35,7 @@ class Critic(nn.Module):
 
     def __init__(self, obs_dim: int, action_dim: int, hidden: int):
         super().__init__()
-        self.normalizer = Normalizer(obs_dim)
+        self.normalizer = Normalizer(obs_dim, affine=False, momentum=None)
         layers = [nn.Linear(obs_dim + action_dim, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()]
         self.q = nn.Sequential(*layers, nn.Linear(hidden, 1))
 

@@ -7,7 +7,7 @@
 import copy
 
 from model import QNetwork
-from replay import Goals, HindsightReplayBuffer
+from replay import ReplayBuffer
 
 import numpy as np
 import torch
@@ -39,7 +39,6 @@ class Agent:
         epsilon_end: float,
         epsilon_steps: int,
         double_q: bool,
-        goals: Goals,
         seed: int,
     ):
         torch.manual_seed(seed)  # for the networks' first weights
@@ -48,7 +47,7 @@ class Agent:
         self.target_net = copy.deepcopy(self.q_net).requires_grad_(False)
         self.optimizer = torch.optim.Adam(self.q_net.parameters(), lr=learning_rate, fused=True)
         self.schedule = torch.optim.lr_scheduler.LinearLR(self.optimizer, 1.0, 0.0, total_iters=learning_steps)
-        self.replay = HindsightReplayBuffer(capacity, obs_dim, np.int64, self.rng, goals)
+        self.replay = ReplayBuffer(capacity, obs_dim, np.int64, self.rng)
         self.n_actions, self.gamma, self.batch_size = n_actions, gamma, batch_size
         self.tau, self.huber_delta, self.double_q, self.actions = tau, huber_delta, double_q, 0
         self.epsilon_start, self.epsilon_end, self.epsilon_steps = epsilon_start, epsilon_end, epsilon_steps

@@ -9,7 +9,6 @@ Commands:
 import harness  # first: it names what is not installed
 from agent import Agent
 from env import BitFlipping
-from replay import Goals
 
 import gymnasium as gym
 import numpy as np
@@ -47,13 +46,7 @@ def make_env(render_mode: str | None = None) -> gym.Env:
 
 
 def make_agent(env: gym.Env, seed: int) -> Agent:
-    goals = Goals(
-        dim=env.unwrapped.observation_space["desired_goal"].shape[0],
-        k=HER_K if HER else 0,
-        reward=lambda achieved, desired: env.unwrapped.compute_reward(achieved, desired, {}),
-        terminated=lambda achieved, desired: env.unwrapped.compute_terminated(achieved, desired, {}),
-    )
-    return Agent(
+    agent = Agent(
         env.observation_space.shape[0],
         int(env.action_space.n),
         hidden=HIDDEN,
@@ -68,9 +61,14 @@ def make_agent(env: gym.Env, seed: int) -> Agent:
         epsilon_end=EPSILON_END,
         epsilon_steps=EPSILON_STEPS,
         double_q=DOUBLE_Q,
-        goals=goals,
         seed=seed,
     )
+    if HER:
+        task, goal_dim = env.unwrapped, env.unwrapped.observation_space["desired_goal"].shape[0]
+        agent.replay.use_hindsight(
+            HER_K, goal_dim, lambda *goals: (task.compute_reward(*goals, {}), task.compute_terminated(*goals, {}))
+        )
+    return agent
 
 
 def train(run: harness.Run, seed: int, total_steps: int) -> Agent:

@@ -103,18 +103,36 @@ DIFFERS = {  # what the child's algorithm changes
         },
         "main.py": {"make_agent", "train"},
     },
-    "DQNwithHER": {"agent.py": {"Agent.__init__"}, "main.py": {"make_env", "make_agent", "train", "evaluate"}},
+    "DQNwithHER": {
+        "replay.py": {
+            "ReplayBuffer",
+            "ReplayBuffer.__init__",
+            "ReplayBuffer.add",
+            "ReplayBuffer.sample",
+            "ReplayBuffer.state_dict",
+            "ReplayBuffer.load_state_dict",
+        },
+        "main.py": {"make_env", "make_agent", "train", "evaluate"},
+    },
     "DDPGwithHER": {
         "model.py": {"Actor.__init__", "Actor.forward", "Critic.__init__", "Critic.forward"},
-        "agent.py": {"Agent.__init__", "Agent.learn", "Agent.learn_critic", "Agent.learn_actor"},
+        "replay.py": {
+            "ReplayBuffer",
+            "ReplayBuffer.__init__",
+            "ReplayBuffer.add",
+            "ReplayBuffer.sample",
+            "ReplayBuffer.state_dict",
+            "ReplayBuffer.load_state_dict",
+        },
+        "agent.py": {"Agent.__init__", "Agent.act", "Agent.learn", "Agent.learn_critic", "Agent.learn_actor"},
         "main.py": {"make_env", "make_agent", "train", "evaluate"},
     },
 }
-EVERYWHERE = {  # twins also from root to root
-    "main.py": {"evaluate"},
-    "replay.py": {"ReplayBuffer", "Goals", "HindsightReplayBuffer"},
-}
-ALSO = [("DQNwithHER", "DDPGwithHER", "main.py", "evaluate")]  # twins that differ from the parents of both
+EVERYWHERE = {"main.py": {"evaluate"}, "replay.py": {"ReplayBuffer"}}  # twins also from root to root
+ALSO = [  # twins that differ from the parents of both
+    ("DQNwithHER", "DDPGwithHER", "main.py", "evaluate"),
+    ("DQNwithHER", "DDPGwithHER", "replay.py", ""),
+]
 
 
 def pieces(source: str) -> dict[str, tuple[int, int]]:

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 import scipy.stats
-from folders import DEEP, WITH_GOALS, load
+from folders import DEEP, load
 from lineage import FOLDERS, ROOT
 
 REPLAYS = {folder: ROOT / folder / "replay.py" for folder in DEEP}
@@ -24,9 +24,6 @@ def buffer_of(folder, capacity):
     replay = load(folder).replay
     if folder == "DQNwithPER":
         return replay.PrioritizedReplayBuffer(capacity, 3, np.int64, np.random.default_rng(0), 0.6, 0.4, 1000)
-    if folder in WITH_GOALS:  # hindsight has tests of its own
-        goals = replay.Goals(1, 0, lambda achieved, desired: [], lambda achieved, desired: [])
-        return replay.HindsightReplayBuffer(capacity, 3, np.int64, np.random.default_rng(0), goals)
     return replay.ReplayBuffer(capacity, 3, np.int64, np.random.default_rng(0))
 
 

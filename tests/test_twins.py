@@ -8,7 +8,7 @@ import pytest
 CHILDREN = [folder for folder in lineage.FOLDERS if lineage.PARENT[folder]]
 AGENT_LINES = {  # that may differ from the parent's
     "Sarsa": 15, "SarsaLambda": 30, "DuelingDQN": 0, "DQNwithPER": 25, "ActorCritic": 50, "A2C": 45, "A3C": 65,
-    "ACER": 120, "PPO": 60, "TRPO": 105, "DPPO": 30, "TD3": 30, "SAC": 60, "DQNwithHER": 15, "DDPGwithHER": 15,
+    "ACER": 120, "PPO": 60, "TRPO": 105, "DPPO": 30, "TD3": 30, "SAC": 60, "DQNwithHER": 0, "DDPGwithHER": 15,
 }  # fmt: skip
 
 
@@ -79,7 +79,8 @@ def test_no_folder_imports_from_another(folder):
         "subprocess",
         "sys",
     }
-    outside |= {"time", "typing", "gymnasium", "imageio", "matplotlib", "numpy", "tensorboardX", "torch", "tqdm"}
+    outside |= {"time", "typing", "gymnasium", "imageio", "matplotlib", "numpy", "pygame", "tensorboardX", "torch"}
+    outside |= {"tqdm"}
     own = {path.stem for path in (lineage.ROOT / folder).glob("*.py")}
     for path in (lineage.ROOT / folder).glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -90,8 +91,6 @@ def test_no_folder_imports_from_another(folder):
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             assert {name.split(".")[0] for name in names} <= outside | own, path
 
-
-ROOMS_LINES = {"DDPGwithHER": 435}  # elsewhere 350: DDPG with noise of two kinds, hindsight and normalisation together
 
 LEARNING = {"model.py", "replay.py", "noise.py", "agent.py"}
 
@@ -118,5 +117,5 @@ def test_a_folder_is_short_enough_to_read(folder):
         path = lineage.ROOT / folder / file
         return len(path.read_text().splitlines()) if path.exists() else 0
 
-    assert sum(map(lines, ("model.py", "replay.py", "noise.py", "agent.py", "main.py"))) < ROOMS_LINES.get(folder, 350)
+    assert sum(map(lines, ("model.py", "replay.py", "noise.py", "agent.py", "main.py"))) < 350
     assert lines("harness.py") < 220

@@ -1,0 +1,29 @@
+"""DDPG with hindsight experience replay on FetchPush-v4: push a block to a goal on a table.
+
+The hand has to find the block before any goal is achieved but the one where the block lies. The settings are those of
+the paper (appendix A) where one process can follow them: it has 19, each of which gathers as much as the one here.
+
+Commands: as in main.py, with the same flags, such as
+    python main_push.py              train, evaluate; runs go into the same folder
+    python main_push.py --watch --run DIR
+"""
+
+import sys
+
+import harness
+import main
+
+main.__doc__ = __doc__
+main.ENV_ID = "FetchPush-v4"
+main.TOTAL_STEPS = 1_000_000
+main.SOLVED_SCORE = 0.9
+main.HIDDEN = 256
+main.BATCH_SIZE = 256
+main.CAPACITY = 1_000_000
+main.TAU = 0.005
+main.TRAIN_EVERY = 2
+main.EVAL_EVERY = 10_000
+
+if __name__ == "__main__":
+    sys.modules["__main__"] = main  # what the harness serves: the same functions, with these settings
+    harness.main()
