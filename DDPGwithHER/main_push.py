@@ -1,7 +1,8 @@
 """DDPG with hindsight experience replay on FetchPush-v4: push a block to a goal on a table.
 
-The hand has to find the block before any goal is achieved but the one where the block lies. The settings are those of
-the paper (appendix A) where one process can follow them: it has 19, each of which gathers as much as the one here.
+No goal but where the block lies is achieved until the hand finds the block, and by chance it does in one episode of
+six: hence the many random actions at first. The rest is as in the paper (section 4.1 and appendix A), whose 19
+processes gather data side by side; here is one.
 
 Commands: as in main.py, with the same flags, such as
     python main_push.py              train, evaluate; runs go into the same folder
@@ -21,6 +22,7 @@ main.HIDDEN = 256
 main.BATCH_SIZE = 256
 main.CAPACITY = 1_000_000
 main.TAU = 0.005
+main.LEARNING_STARTS = 100_000
 main.TRAIN_EVERY = 2
 main.EVAL_EVERY = 10_000
 

@@ -95,6 +95,17 @@ def extra(folder: str, zh: bool) -> str:
         return (
             f" Goals reached with / without hindsight, mean of {seeds} seeds: {told} ({command}). ![figure 1](bits.svg)"
         )
+    if folder == "DDPGwithHER" and (data := result("push")):
+        steps, score, hours = f"{data['env_steps']:,}", f"{data['score']:.2f}", f"{data['train_seconds'] / 3600:.1f}"
+        if zh:
+            return (
+                f" FetchPush-v4（`main_push.py`，种子 {data['seed']}）：{steps} 个环境步、{hours} 小时之后，"
+                f"{data['eval_episodes']} 个回合中达到目标的比例为 {score}。![FetchPush](push.svg)"
+            )
+        return (
+            f" FetchPush-v4 (`main_push.py`, seed {data['seed']}): after {steps} environment steps, {hours} hours, "
+            f"{score} of {data['eval_episodes']} goals reached. ![FetchPush](push.svg)"
+        )
     if folder == "A2C" and (data := result("speed-a2c")):
         ours, theirs = (f"{speed:,}" for speed in data["steps_per_second"].values())
         if zh:

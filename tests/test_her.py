@@ -366,3 +366,25 @@ def test_reaching_is_rewarded_as_the_environment_does():
     assert judge(obs[:3], obs[3:6])[0] == paid
     assert obs.shape == (16,)
     np.testing.assert_array_equal(obs[:3], obs[6:9])  # the goal achieved is where the hand is
+
+
+@DDPG
+def test_noise_is_gaussian_of_the_size_set():
+    agent = ddpg(noise_sigma=0.05)
+    noise = (agent.act(np.tile(OBS[0], (4000, 1))) - agent.act(OBS[0], explore=False)) / [2.0, 0.5]  # half the box
+    np.testing.assert_allclose(noise.std(axis=0), 0.05, rtol=0.05)
+    assert scipy.stats.kstest(noise[:, 0] / 0.05, "norm").pvalue > 1e-4
+
+
+@DDPG
+def test_some_actions_are_random_altogether(tmp_path, monkeypatch):
+    """All of the first ones, and then a share of RANDOM_ACTIONS; the others are the agent's."""
+    rooms, asked = load("DDPGwithHER"), []
+    rooms.main.LEARNING_STARTS, rooms.main.TRAIN_EVERY, rooms.main.EVAL_EVERY = 200, 10**9, 10**9
+    monkeypatch.setattr(rooms.main.Agent, "act", lambda self, obs: asked.append(obs) or np.full(4, 0.125, np.float32))
+    agent = train(rooms, tmp_path, 1200)
+    its_own = (agent.replay.transitions["action"][:1200] == 0.125).all(axis=1)
+    assert not its_own[:200].any()
+    assert its_own.sum() == len(asked)
+    share, n = rooms.main.RANDOM_ACTIONS, 1000
+    assert abs(1 - its_own[200:].mean() - share) < 4 * np.sqrt(share * (1 - share) / n)
