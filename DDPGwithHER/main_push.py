@@ -1,8 +1,8 @@
 """DDPG with hindsight experience replay on FetchPush-v4: push a block to a goal on a table.
 
-No goal but where the block lies is achieved until the hand finds the block, and by chance it does in one episode of
-six: hence the many random actions at first. The rest is as in the paper (section 4.1 and appendix A), whose 19
-processes gather data side by side; here is one.
+No goal but where the block lies is achieved until the hand finds the block, which by chance it seldom does: hence the
+many random actions at first. The rest is as in the paper (section 4.1 and appendix A), whose 19 processes gather
+data side by side; here is one.
 
 Commands: as in main.py, with the same flags, such as
     python main_push.py              train, evaluate; runs go into the same folder
