@@ -1,7 +1,7 @@
 """DDPG with hindsight experience replay on FetchPush-v4: push a block to a goal on a table.
 
 No goal but where the block lies is achieved until the hand finds the block, which by chance it seldom does: hence the
-many random actions at first. The rest is as in the paper (section 4.1 and appendix A), whose 19 processes gather
+many random actions at first. The other settings are near those of Plappert et al. (2018), who had 19 processes gather
 data side by side; here is one.
 
 Commands: as in main.py, with the same flags, such as
