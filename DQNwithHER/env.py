@@ -5,7 +5,7 @@ import numpy as np
 
 
 class BitFlipping(gym.Env):
-    """`n_bits` bits and a goal for each, all random; action i flips bit i. The reward is -1, and 0 at the goal.
+    """`n_bits` bits, -1 or 1, and a goal for each, all random; action i flips bit i. Each step costs 1 until the goal.
 
     The episode terminates at the goal: there is no action that stays, so that to go on would be to leave it again. It
     has no time limit of its own. Pictures show the bits above the goal, in red those that are not yet right.
@@ -14,7 +14,7 @@ class BitFlipping(gym.Env):
     metadata = {"render_modes": ["human", "rgb_array"], "render_fps": 4}  # noqa: RUF012
 
     def __init__(self, n_bits: int, render_mode: str | None = None):
-        bits = gym.spaces.Box(0.0, 1.0, (n_bits,), np.float32)
+        bits = gym.spaces.Box(-1.0, 1.0, (n_bits,), np.float32)
         names = ("observation", "achieved_goal", "desired_goal")
         self.observation_space = gym.spaces.Dict(dict.fromkeys(names, bits))
         self.action_space = gym.spaces.Discrete(n_bits)
@@ -32,12 +32,12 @@ class BitFlipping(gym.Env):
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[dict, dict]:
         super().reset(seed=seed)
-        self.bits, self.goal = self.np_random.integers(2, size=(2, self.n_bits)).astype(np.float32)
+        self.bits, self.goal = self.np_random.choice(np.float32([-1, 1]), size=(2, self.n_bits))
         self.show()
         return self.observation(), {}
 
     def step(self, action: int) -> tuple[dict, float, bool, bool, dict]:
-        self.bits[action] = 1 - self.bits[action]
+        self.bits[action] = -self.bits[action]
         self.show()
         reward = float(self.compute_reward(self.bits, self.goal, {}))
         terminated = bool(self.compute_terminated(self.bits, self.goal, {}))
@@ -51,7 +51,7 @@ class BitFlipping(gym.Env):
 
     def picture(self) -> np.ndarray:
         """The bits above the goal, [height, width, 3] bytes."""
-        rows = 40 + 200 * np.stack([self.bits, self.goal])[..., None].repeat(3, axis=-1)  # [2, n_bits, 3]
+        rows = 140 + 100 * np.stack([self.bits, self.goal])[..., None].repeat(3, axis=-1)  # [2, n_bits, 3]
         rows[0, self.bits != self.goal, 0] += 15
         rows[0, self.bits != self.goal, 1:] /= 3
         cells = rows.astype(np.uint8).repeat(32, axis=0).repeat(32, axis=1)
