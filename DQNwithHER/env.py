@@ -5,7 +5,7 @@ import numpy as np
 
 
 class BitFlipping(gym.Env):
-    """`n_bits` bits, -1 or 1, and a goal for each, all random; action i flips bit i. Each step costs 1 until the goal.
+    """`n_bits` bits, -1 or 1, and a goal for each, all random; action i flips bit i. Rewards: -1, and 0 at the goal.
 
     The episode terminates at the goal: there is no action that stays, so that to go on would be to leave it again. It
     has no time limit of its own. Pictures show the bits above the goal, in red those that are not yet right.
