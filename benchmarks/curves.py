@@ -36,12 +36,15 @@ def measure(folder: str, seeds: int, jobs: int, timed: int) -> dict:
 
 def draw(folder: str, data: dict) -> None:
     """The mean return while learning over all seeds, between the worst and the best; with the scores in the end."""
-    runs = [np.array(run["curves"]["episode/return"]) for run in data["runs"]]
+    tag = "eval/score" if folder == "DIAYN" else "episode/return"  # where nothing is rewarded the return says nothing
+    runs = [np.array(run["curves"][tag]) for run in data["runs"]]
     steps = np.linspace(0, max(run[-1, 0] for run in runs), 100)
     smooth = [np.interp(steps, run[:, 0], moving_mean(run[:, 1], max(1, len(run) // 30))) for run in runs]
     result = data["runs"][0]["result"]
     figure = Figure(figsize=(7, 3.5), layout="constrained")
-    axes = figure.add_subplot(xlabel="environment steps", ylabel="return", title=f"{folder} on {result['env_id']}")
+    axes = figure.add_subplot(
+        xlabel="environment steps", ylabel=tag.split("/")[1], title=f"{folder} on {result['env_id']}"
+    )
     axes.fill_between(steps, np.min(smooth, axis=0), np.max(smooth, axis=0), alpha=0.25, label="worst to best seed")
     axes.plot(steps, np.mean(smooth, axis=0), label=f"mean of {len(runs)} seeds, while learning")
     axes.axhline(result["solved_score"], color="grey", linestyle="--", label="counts as learned")

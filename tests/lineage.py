@@ -103,6 +103,10 @@ DIFFERS = {  # what the child's algorithm changes
         },
         "main.py": {"make_agent", "train"},
     },
+    "DIAYN": {
+        "agent.py": {"Agent.__init__", "Agent.learn", "Agent.learn_critic", "Agent.learn_actor"},
+        "main.py": {"make_env", "make_agent", "train", "evaluate"},
+    },
 }
 EVERYWHERE = {"main.py": {"evaluate"}, "replay.py": {"ReplayBuffer"}}  # twins also from root to root
 
