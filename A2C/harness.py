@@ -171,20 +171,20 @@ def fill(agent, state: dict, path: Path) -> None:
 
 
 def show(task, path: Path | None, film: Path | None) -> None:
-    """Play with a trained agent: five episodes in a window, or one into the GIF `film`."""
+    """Play with a trained agent: five episodes in a window, or one into the GIF `film`, at half size."""
     if film and film.suffix != ".gif":
         refuse(f"{film} has to end in .gif")
     if not film and sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
         refuse("no screen to open a window on; write a film instead: --record FILE.gif")
     path, kept = load(path)
     os.environ |= {"SDL_VIDEODRIVER": "dummy"} if film else {}
-    env = gym.wrappers.RenderCollection(task.make_env("rgb_array")) if film else task.make_env("human")
+    env = task.make_env("rgb_array" if film else "human")
+    env = gym.wrappers.RenderCollection(env, reset_clean=False) if film else env
     fill(agent := task.make_agent(env, kept["seed"]), kept["agent"] | (kept["best"] or {}), path)
-    for episode in range(1 if film else 5):
+    for episode in range(getattr(task, "SHOWN_EPISODES", 1 if film else 5)):
         print(f"score {task.evaluate(agent, 1, FINAL_SEED + kept['seed'] + episode, env)[0]:.2f}")
     if film:
-        frames = [frame[::2, ::2] for frame in env.render()]  # at half size
-        imageio.mimsave(film, frames, format="gif", duration=1000 / env.metadata["render_fps"], loop=0)
+        imageio.mimsave(film, [f[::2, ::2] for f in env.render()], duration=1000 / env.metadata["render_fps"], loop=0)
 
 
 def main() -> None:

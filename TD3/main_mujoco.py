@@ -1,6 +1,7 @@
 """TD3 on HalfCheetah-v5: make a two-legged robot of MuJoCo's run.
 
-The settings are the authors', from their published code.
+The settings are those of the paper, but for the two hidden layers: 256 units as in the authors' later code, in place of
+400 and 300.
 
 Commands: as in main.py, with the same flags, such as
     python main_mujoco.py              train, evaluate; runs go into the same folder
@@ -17,14 +18,14 @@ main.ENV_ID = "HalfCheetah-v5"
 main.TOTAL_STEPS = 1_000_000
 main.SOLVED_SCORE = 4_800.0  # Gymnasium's threshold for this task
 main.HIDDEN = 256
-main.ACTOR_LEARNING_RATE = main.CRITIC_LEARNING_RATE = 3e-4
+main.ACTOR_LEARNING_RATE = main.CRITIC_LEARNING_RATE = 1e-3
 main.GAMMA = 0.99
-main.BATCH_SIZE = 256
+main.BATCH_SIZE = 100
 main.CAPACITY = 1_000_000
 main.TAU = 0.005
 main.NOISE, main.NOISE_SIGMA = "gaussian", 0.1
 main.POLICY_DELAY, main.TARGET_SIGMA, main.TARGET_CLIP = 2, 0.2, 0.5
-main.LEARNING_STARTS = 25_000
+main.LEARNING_STARTS = 10_000
 main.TRAIN_EVERY = 1
 main.EVAL_EVERY = 5_000
 main.EVAL_EPISODES = 10

@@ -19,14 +19,14 @@ import lineage  # noqa: E402
 FOLDERS, PARENT = lineage.FOLDERS, lineage.PARENT
 
 
-def run(folder: str, seed: int, path: Path, *arguments: str) -> dict:
-    """Train in `path`; result.json with the seconds of the whole command. Raises RuntimeError if it fails."""
+def run(folder: str, path: Path, *arguments: str, main: str = "main.py") -> dict:
+    """Train in the run folder `path`; result.json with the seconds of the whole command. RuntimeError if it fails."""
     begin = time.perf_counter()
-    command = [sys.executable, "main.py", "--seed", str(seed), "--run", str(path), *arguments]
+    command = [sys.executable, main, "--run", str(path), *arguments]
     process = subprocess.run(command, cwd=ROOT / folder, capture_output=True, text=True)
     seconds = time.perf_counter() - begin
     if process.returncode:
-        raise RuntimeError(f"{folder} seed {seed}: {process.stderr.strip()}")
+        raise RuntimeError(f"{folder}/{main} {path}: {process.stderr.strip()}")
     return json.loads((path / "result.json").read_text()) | {"seconds": round(seconds, 1)}
 
 
@@ -34,7 +34,10 @@ def run_all(tasks: list[tuple[str, int]], jobs: int, *arguments: str) -> Iterato
     """Run all (folder, seed), `jobs` at a time; yields folder, seed, result and curves {tag: [[step, value], ...]}."""
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(jobs) as pool:
         paths = [Path(scratch) / f"{i}" for i in range(len(tasks))]
-        waiting = [pool.submit(run, *task, path, *arguments) for task, path in zip(tasks, paths, strict=True)]
+        waiting = [
+            pool.submit(run, folder, path, "--seed", str(seed), *arguments)
+            for (folder, seed), path in zip(tasks, paths, strict=True)
+        ]
         for (folder, seed), path, result in zip(tasks, paths, waiting, strict=True):
             yield folder, seed, result.result(), curves(path)
 

@@ -35,14 +35,17 @@ def measure(folder: str, seeds: int, jobs: int, timed: int) -> dict:
 
 
 def draw(folder: str, data: dict) -> None:
-    """What is scored, return or success, while learning: its mean over all seeds, between the worst and the best."""
-    what = "success" if "episode/success" in data["runs"][0]["curves"] else "return"
-    runs = [np.array(run["curves"][f"episode/{what}"]) for run in data["runs"]]
+    """What is scored, return or else, while learning: its mean over all seeds, between the worst and the best."""
+    tags = ("episode/success", "eval/score" if folder == "DIAYN" else "episode/return")  # DIAYN is not rewarded
+    tag = next(tag for tag in tags if tag in data["runs"][0]["curves"])
+    runs = [np.array(run["curves"][tag]) for run in data["runs"]]
     steps = np.linspace(0, max(run[-1, 0] for run in runs), 100)
     smooth = [np.interp(steps, run[:, 0], moving_mean(run[:, 1], max(1, len(run) // 30))) for run in runs]
     result = data["runs"][0]["result"]
     figure = Figure(figsize=(7, 3.5), layout="constrained")
-    axes = figure.add_subplot(xlabel="environment steps", ylabel=what, title=f"{folder} on {result['env_id']}")
+    axes = figure.add_subplot(
+        xlabel="environment steps", ylabel=tag.split("/")[1], title=f"{folder} on {result['env_id']}"
+    )
     axes.fill_between(steps, np.min(smooth, axis=0), np.max(smooth, axis=0), alpha=0.25, label="worst to best seed")
     axes.plot(steps, np.mean(smooth, axis=0), label=f"mean of {len(runs)} seeds, while learning")
     axes.axhline(result["solved_score"], color="grey", linestyle="--", label="counts as learned")

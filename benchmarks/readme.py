@@ -9,6 +9,7 @@ import statistics
 
 from common import PARENT, RESULTS, ROOT
 
+PAPER = {"TD3": (5514, 554)}  # mean, deviation on HalfCheetah at 100,000 steps, of the curves published with the paper
 READMES = {"README.md": False, "README.zh-CN.md": True}
 
 
@@ -54,11 +55,12 @@ def measured(folder: str, zh: bool) -> str:
             f"**实测。** 种子 0 至 {n - 1}，各 {one['env_steps']:,} 个环境步：得分 {spread(scores, zh)}"
             f"（要求 {one['solved_score']:g}），{n} 个中 {solved} 个学会；{alone_zh}。{command}，{machine}。"
             + extra(folder, zh)
+            + on_half_cheetah(folder, zh)
         )
     return (
         f"**Measured.** Seeds 0 to {n - 1}, {one['env_steps']:,} environment steps each: scores {spread(scores, zh)} "
         f"(wanted: {one['solved_score']:g}), {solved} of {n} solved; the whole command takes {seconds:.0f} s {alone}. "
-        f"{command} on {machine}." + extra(folder, zh)
+        f"{command} on {machine}." + extra(folder, zh) + on_half_cheetah(folder, zh)
     )
 
 
@@ -157,6 +159,45 @@ def extra(folder: str, zh: bool) -> str:
             f"of {data['rounds']} rounds in turn, `python benchmarks/speed.py {speed}`)."
         )
     return ""
+
+
+def on_half_cheetah(folder: str, zh: bool) -> str:
+    """What main_mujoco.py reached."""
+    if not (data := result(f"{folder}-mujoco")):
+        return ""
+    scores, steps = [run["result"]["score"] for run in data["runs"]], data["runs"][0]["result"]["env_steps"]
+    picture, command = "![HalfCheetah](mujoco.svg)", f"`python benchmarks/mujoco.py {folder}`"
+    if folder == "DIAYN":
+        command = f"{command[:-1]} --steps {steps} --seeds {len(scores)}`"
+        returns = sorted(statistics.mean(of) for of in data["skills"])
+        told, low, high = f"{scores[0]:.2f}", f"{returns[0]:.0f}", f"{returns[-1]:.0f}"
+        if zh:
+            return (
+                f" HalfCheetah-v5 上 {steps:,} 步之后（种子 0）：得分 {told}；按任务自身的奖励，"
+                f"各技能的平均回报从 {low} 到 {high}（{command}）。{picture}"
+            )
+        return (
+            f" On HalfCheetah-v5 after {steps:,} steps (seed 0): score {told}; by the reward of the task, which it "
+            f"never saw, the skills' mean returns go from {low} to {high} ({command}). {picture}"
+        )
+    each, n = ", ".join(f"{score:,.0f}" for score in scores), len(scores)
+    if zh:
+        paper = "论文只画了曲线，没有给出这一步的数字"
+        if folder in PAPER:
+            mean, std = PAPER[folder]
+            paper = f"论文随代码公布的曲线在这一步是 {mean:,} ± {std}（十个种子，HalfCheetah-v1）"
+        return (
+            f" HalfCheetah-v5 上 {steps:,} 步之后，种子 0 至 {n - 1}：平均回报 {each.replace(', ', '、')}；{paper}"
+            f"（{command}）。{picture}"
+        )
+    paper = "the paper draws a curve and gives no number for that step"
+    if folder in PAPER:
+        mean, std = PAPER[folder]
+        paper = f"the curves published with the paper's code are at {mean:,} ± {std} there (ten seeds, HalfCheetah-v1)"
+    return (
+        f" On HalfCheetah-v5 after {steps:,} environment steps, seeds 0 to {n - 1}: mean returns {each}; {paper} "
+        f"({command}). {picture}"
+    )
 
 
 def compared(zh: bool) -> str:

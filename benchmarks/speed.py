@@ -36,7 +36,7 @@ def dqn() -> dict:
     from stable_baselines3.common.evaluation import evaluate_policy
 
     with tempfile.TemporaryDirectory() as scratch:
-        ours = run("DeepQLearningNetwork(DQN)", 0, Path(scratch) / "run")
+        ours = run("DeepQLearningNetwork(DQN)", Path(scratch) / "run", "--seed", "0")
     begin = time.perf_counter()
     model = DQN(
         "MlpPolicy",

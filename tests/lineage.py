@@ -127,6 +127,10 @@ DIFFERS = {  # what the child's algorithm changes
         "agent.py": {"Agent.__init__", "Agent.act", "Agent.learn", "Agent.learn_critic", "Agent.learn_actor"},
         "main.py": {"make_env", "make_agent", "train", "evaluate"},
     },
+    "DIAYN": {
+        "agent.py": {"Agent.__init__", "Agent.learn", "Agent.learn_critic", "Agent.learn_actor"},
+        "main.py": {"make_env", "make_agent", "train", "evaluate"},
+    },
 }
 EVERYWHERE = {"main.py": {"evaluate"}, "replay.py": {"ReplayBuffer"}}  # twins also from root to root
 ALSO = [  # twins that differ from the parents of both

@@ -9,6 +9,7 @@ CHILDREN = [folder for folder in lineage.FOLDERS if lineage.PARENT[folder]]
 AGENT_LINES = {  # that may differ from the parent's
     "Sarsa": 15, "SarsaLambda": 30, "DuelingDQN": 0, "DQNwithPER": 25, "ActorCritic": 50, "A2C": 45, "A3C": 65,
     "ACER": 120, "PPO": 60, "TRPO": 105, "DPPO": 30, "TD3": 30, "SAC": 60, "DQNwithHER": 0, "DDPGwithHER": 15,
+    "DIAYN": 45,
 }  # fmt: skip
 
 
@@ -79,8 +80,18 @@ def test_no_folder_imports_from_another(folder):
         "subprocess",
         "sys",
     }
-    outside |= {"time", "typing", "gymnasium", "imageio", "matplotlib", "numpy", "pygame", "tensorboardX", "torch"}
-    outside |= {"tqdm"}
+    outside |= {
+        "time",
+        "typing",
+        "gymnasium",
+        "imageio",
+        "matplotlib",
+        "numpy",
+        "pygame",
+        "tensorboardX",
+        "torch",
+        "tqdm",
+    }
     own = {path.stem for path in (lineage.ROOT / folder).glob("*.py")}
     for path in (lineage.ROOT / folder).glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -1,0 +1,102 @@
+"""Train folders on HalfCheetah-v5 with main_mujoco.py; keep returns and curves, renew the READMEs.
+
+    python benchmarks/mujoco.py FOLDER ... [--steps 100000] [--seeds 3] [--jobs 1] [--runs DIR]
+
+Takes hours. Runs stay in DIR/FOLDER/SEED (default: runs/mujoco), so that the command can be stopped and given again: a
+run that was finished is read, one that was stopped goes on. Writes benchmarks/results/FOLDER-mujoco.json and
+FOLDER/mujoco.svg. Of DIAYN, which no task rewards, the returns are those of its skills, ten episodes each.
+"""
+
+import argparse
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import readme
+import torch
+from common import RESULTS, ROOT, curves, machine, run
+from matplotlib import rcParams
+from matplotlib.figure import Figure
+
+sys.path.insert(0, str(ROOT / "tests"))
+from folders import importable, load
+
+rcParams["svg.hashsalt"] = "mujoco"  # the same data, the same file
+FOLDERS = ("DeepDeterministicPolicyGradient", "TD3", "SAC", "DIAYN")
+
+
+def train(folder: str, seed: int, steps: int, path: Path) -> dict:
+    """result.json of the run, with its curves; trained as far as it was not yet."""
+    if not (path / "result.json").exists():
+        arguments = ("--resume",) if (path / "checkpoint.pt").exists() else ("--seed", str(seed))
+        run(folder, path, *arguments, "--steps", str(steps), main="main_mujoco.py")
+    result = json.loads((path / "result.json").read_text())
+    if result["env_steps"] != steps:
+        raise SystemExit(f"the run in {path} has {result['env_steps']} steps")
+    print(f"{folder} seed {seed}: {result['score']:.2f}, {result['train_seconds']:.0f} s", flush=True)
+    return {"seed": seed, "result": result, "curves": curves(path)}
+
+
+def returns_of_skills(path: Path) -> list[list[float]]:
+    """The task's own return in ten episodes of each skill, [n_skills][10]."""
+    rooms = load("DIAYN")
+    with importable("DIAYN", rooms):
+        source = (ROOT / "DIAYN" / "main_mujoco.py").read_text()
+        exec(compile(source, "main_mujoco.py", "exec"), {"__name__": "main_mujoco"})
+    main, (_, kept) = rooms.main, rooms.harness.load(path)
+    agent = main.make_agent(env := main.make_env(), kept["seed"])
+    agent.load_state_dict(kept["agent"] | (kept["best"] or {}))
+    for skill in range(main.N_SKILLS):
+        for episode in range(10):
+            rooms.env.play(agent, env, skill, seed=episode)
+    returns = np.array(env.get_wrapper_attr("return_queue")).reshape(main.N_SKILLS, 10)
+    return returns.round(1).tolist()
+
+
+def draw(folder: str, data: dict) -> None:
+    """The score while learning, one line a seed; what the paper's authors reached; or the returns of the skills."""
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
+    title = f"{folder} on HalfCheetah-v5"
+    if "skills" in data:
+        axes = figure.add_subplot(xlabel="skill", ylabel="return in the task itself", title=title)
+        returns = np.array(data["skills"])
+        order = returns.mean(axis=1).argsort()
+        axes.boxplot(returns[order].T, tick_labels=order)
+        axes.axhline(0, color="grey", linewidth=0.5)
+    else:
+        axes = figure.add_subplot(xlabel="environment steps", ylabel="return, 10 episodes", title=title)
+        for run_ in data["runs"]:
+            axes.plot(*np.array(run_["curves"]["eval/score"])[:-1].T, label=f"seed {run_['seed']}")
+        if folder in readme.PAPER:
+            mean, std = readme.PAPER[folder]
+            steps = data["runs"][0]["result"]["env_steps"]
+            axes.errorbar(steps, mean, std, fmt="k.", capsize=4, label="the paper's ten seeds", clip_on=False)
+        axes.legend()
+    figure.savefig(ROOT / folder / "mujoco.svg", metadata={"Date": None})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", choices=FOLDERS, metavar="FOLDER")
+    parser.add_argument("--steps", type=int, default=100_000)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "mujoco")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    for folder in args.folders:
+        paths = [args.runs.resolve() / folder / str(seed) for seed in range(args.seeds)]
+        with ThreadPoolExecutor(args.jobs) as pool:
+            runs = list(pool.map(train, *zip(*((folder, i, args.steps, p) for i, p in enumerate(paths)), strict=True)))
+        data = {"machine": machine(), "runs": runs}
+        if folder == "DIAYN":
+            data["skills"] = returns_of_skills(paths[0])
+        (RESULTS / f"{folder}-mujoco.json").write_text(json.dumps(data))
+        draw(folder, data)
+    readme.main()
+
+
+if __name__ == "__main__":
+    main()
