@@ -187,7 +187,8 @@ def on_half_cheetah(folder: str, zh: bool) -> str:
             mean, std = PAPER[folder]
             paper = f"论文随代码公布的曲线在这一步是 {mean:,} ± {std}（十个种子，HalfCheetah-v1）"
         return (
-            f" HalfCheetah-v5 上 {steps:,} 步之后，种子 0 至 {n - 1}：平均回报 {each.replace(', ', '、')}；{paper}"
+            f" HalfCheetah-v5 上 {steps:,} 步之后，种子 0 至 {n - 1}：平均回报（取途中评估最好的智能体）"
+            f"{each.replace(', ', '、')}；{paper}"
             f"（{command}）。{picture}"
         )
     paper = "the paper draws a curve and gives no number for that step"
@@ -195,7 +196,8 @@ def on_half_cheetah(folder: str, zh: bool) -> str:
         mean, std = PAPER[folder]
         paper = f"the curves published with the paper's code are at {mean:,} ± {std} there (ten seeds, HalfCheetah-v1)"
     return (
-        f" On HalfCheetah-v5 after {steps:,} environment steps, seeds 0 to {n - 1}: mean returns {each}; {paper} "
+        f" On HalfCheetah-v5 after {steps:,} environment steps, seeds 0 to {n - 1}: mean returns {each} of the best "
+        f"agent evaluated on the way; {paper} "
         f"({command}). {picture}"
     )
 
