@@ -1,10 +1,11 @@
-"""Train folders on HalfCheetah-v5 with main_mujoco.py; keep returns and curves, renew the READMEs.
+"""Train folders on robots of MuJoCo's that take hours to learn; keep scores and curves, renew the READMEs.
 
     python benchmarks/mujoco.py FOLDER ... [--steps 100000] [--seeds 3] [--jobs 1] [--runs DIR]
 
-Takes hours. Runs stay in DIR/FOLDER/SEED (default: runs/mujoco), so that the command can be stopped and given again: a
-run that was finished is read, one that was stopped goes on. Writes benchmarks/results/FOLDER-mujoco.json and
-FOLDER/mujoco.svg. Of DIAYN, which no task rewards, the returns are those of its skills, ten episodes each.
+What is run is main_mujoco.py, on HalfCheetah-v5; of DDPGwithHER main_push.py, on FetchPush-v4. Runs stay in
+DIR/FOLDER/SEED (default: runs/mujoco), so that the command can be stopped and given again: a run that was finished is
+read, one that was stopped goes on. Writes benchmarks/results/FOLDER-mujoco.json and FOLDER/mujoco.svg. Of DIAYN, which no
+task rewards, the returns drawn are those of its skills, ten episodes each.
 """
 
 import argparse
@@ -24,14 +25,15 @@ sys.path.insert(0, str(ROOT / "tests"))
 from folders import importable, load
 
 rcParams["svg.hashsalt"] = "mujoco"  # the same data, the same file
-FOLDERS = ("DeepDeterministicPolicyGradient", "TD3", "SAC", "DIAYN")
+MAINS = dict.fromkeys(("DeepDeterministicPolicyGradient", "TD3", "SAC", "DIAYN"), "main_mujoco.py")
+MAINS |= {"DDPGwithHER": "main_push.py"}
 
 
 def train(folder: str, seed: int, steps: int, path: Path) -> dict:
     """result.json of the run, with its curves; trained as far as it was not yet."""
     if not (path / "result.json").exists():
         arguments = ("--resume",) if (path / "checkpoint.pt").exists() else ("--seed", str(seed))
-        run(folder, path, *arguments, "--steps", str(steps), main="main_mujoco.py")
+        run(folder, path, *arguments, "--steps", str(steps), main=MAINS[folder])
     result = json.loads((path / "result.json").read_text())
     if result["env_steps"] != steps:
         raise SystemExit(f"the run in {path} has {result['env_steps']} steps")
@@ -58,7 +60,7 @@ def returns_of_skills(path: Path) -> list[list[float]]:
 def draw(folder: str, data: dict) -> None:
     """The score while learning, one line a seed; what the paper's authors reached; or the returns of the skills."""
     figure = Figure(figsize=(7, 3.5), layout="constrained")
-    title = f"{folder} on HalfCheetah-v5"
+    title = f"{folder} on {data['runs'][0]['result']['env_id']}"
     if "skills" in data:
         axes = figure.add_subplot(xlabel="skill", ylabel="return in the task itself", title=title)
         returns = np.array(data["skills"])
@@ -66,7 +68,7 @@ def draw(folder: str, data: dict) -> None:
         axes.boxplot(returns[order].T, tick_labels=order)
         axes.axhline(0, color="grey", linewidth=0.5)
     else:
-        axes = figure.add_subplot(xlabel="environment steps", ylabel="return, 10 episodes", title=title)
+        axes = figure.add_subplot(xlabel="environment steps", ylabel="score, as it learns", title=title)
         for run_ in data["runs"]:
             axes.plot(*np.array(run_["curves"]["eval/score"])[:-1].T, label=f"seed {run_['seed']}")
         if folder in readme.PAPER:
@@ -79,7 +81,7 @@ def draw(folder: str, data: dict) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", choices=FOLDERS, metavar="FOLDER")
+    parser.add_argument("folders", nargs="+", choices=MAINS, metavar="FOLDER")
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1)

@@ -55,12 +55,12 @@ def measured(folder: str, zh: bool) -> str:
             f"**实测。** 种子 0 至 {n - 1}，各 {one['env_steps']:,} 个环境步：得分 {spread(scores, zh)}"
             f"（要求 {one['solved_score']:g}），{n} 个中 {solved} 个学会；{alone_zh}。{command}，{machine}。"
             + extra(folder, zh)
-            + on_half_cheetah(folder, zh)
+            + on_mujoco(folder, zh)
         )
     return (
         f"**Measured.** Seeds 0 to {n - 1}, {one['env_steps']:,} environment steps each: scores {spread(scores, zh)} "
         f"(wanted: {one['solved_score']:g}), {solved} of {n} solved; the whole command takes {seconds:.0f} s {alone}. "
-        f"{command} on {machine}." + extra(folder, zh) + on_half_cheetah(folder, zh)
+        f"{command} on {machine}." + extra(folder, zh) + on_mujoco(folder, zh)
     )
 
 
@@ -161,14 +161,22 @@ def extra(folder: str, zh: bool) -> str:
     return ""
 
 
-def on_half_cheetah(folder: str, zh: bool) -> str:
-    """What main_mujoco.py reached."""
+def on_mujoco(folder: str, zh: bool) -> str:
+    """What main_mujoco.py, or main_push.py, reached."""
     if not (data := result(f"{folder}-mujoco")):
         return ""
     scores, steps = [run["result"]["score"] for run in data["runs"]], data["runs"][0]["result"]["env_steps"]
-    picture, command = "![HalfCheetah](mujoco.svg)", f"`python benchmarks/mujoco.py {folder}`"
-    if folder == "DIAYN":
+    picture, command = "![MuJoCo](mujoco.svg)", f"`python benchmarks/mujoco.py {folder}`"
+    if folder in ("DIAYN", "DDPGwithHER"):
         command = f"{command[:-1]} --steps {steps} --seeds {len(scores)}`"
+    if folder == "DDPGwithHER":
+        told = f"{scores[0]:.2f}"
+        if zh:
+            return f" FetchPush-v4 上 {steps:,} 步之后（种子 0）：达到目标的比例 {told}（{command}）。{picture}"
+        return (
+            f" On FetchPush-v4 after {steps:,} environment steps (seed 0): goals reached {told} ({command}). {picture}"
+        )
+    if folder == "DIAYN":
         returns = sorted(statistics.mean(of) for of in data["skills"])
         told, low, high = f"{scores[0]:.2f}", f"{returns[0]:.0f}", f"{returns[-1]:.0f}"
         if zh:
