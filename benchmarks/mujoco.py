@@ -4,8 +4,8 @@
 
 What is run is main_mujoco.py, on HalfCheetah-v5; of DDPGwithHER main_push.py, on FetchPush-v4. Runs stay in
 DIR/FOLDER/SEED (default: runs/mujoco), so that the command can be stopped and given again: a run that was finished is
-read, one that was stopped goes on. Writes benchmarks/results/FOLDER-mujoco.json and FOLDER/mujoco.svg. Of DIAYN, which no
-task rewards, the returns drawn are those of its skills, ten episodes each.
+read, one that was stopped goes on. Writes benchmarks/results/FOLDER-mujoco.json and FOLDER/mujoco.svg. Of DIAYN, which
+no task rewards, the returns drawn are those of its skills, ten episodes each.
 """
 
 import argparse
