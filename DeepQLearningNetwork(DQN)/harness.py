@@ -177,7 +177,7 @@ def show(task, path: Path | None, film: Path | None) -> None:
     if not film and sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
         refuse("no screen to open a window on; write a film instead: --record FILE.gif")
     path, kept = load(path)
-    os.environ |= {"SDL_VIDEODRIVER": "dummy"} if film else {}
+    os.environ |= {"SDL_VIDEODRIVER": "dummy", "MUJOCO_GL": "egl"} if film and sys.platform == "linux" else {}
     env = task.make_env("rgb_array" if film else "human")
     env = gym.wrappers.RenderCollection(env, reset_clean=False) if film else env
     fill(agent := task.make_agent(env, kept["seed"]), kept["agent"] | (kept["best"] or {}), path)
