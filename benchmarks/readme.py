@@ -166,7 +166,7 @@ def on_half_cheetah(folder: str, zh: bool) -> str:
     if not (data := result(f"{folder}-mujoco")):
         return ""
     scores, steps = [run["result"]["score"] for run in data["runs"]], data["runs"][0]["result"]["env_steps"]
-    picture, command = "![HalfCheetah](mujoco.svg)", f"`python benchmarks/mujoco.py {folder}`"
+    picture, command = "![HalfCheetah](mujoco.svg)", f"`python benchmarks/cheetah.py {folder}`"
     if folder == "DIAYN":
         command = f"{command[:-1]} --steps {steps} --seeds {len(scores)}`"
         returns = sorted(statistics.mean(of) for of in data["skills"])

@@ -1,6 +1,6 @@
 """Train folders on HalfCheetah-v5 with main_mujoco.py; keep returns and curves, renew the READMEs.
 
-    python benchmarks/mujoco.py FOLDER ... [--steps 100000] [--seeds 3] [--jobs 1] [--runs DIR]
+    python benchmarks/cheetah.py FOLDER ... [--steps 100000] [--seeds 3] [--jobs 1] [--runs DIR]
 
 Takes hours. Runs stay in DIR/FOLDER/SEED (default: runs/mujoco), so that the command can be stopped and given again: a
 run that was finished is read, one that was stopped goes on. Writes benchmarks/results/FOLDER-mujoco.json and
