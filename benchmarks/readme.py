@@ -89,13 +89,17 @@ def extra(folder: str, zh: bool) -> str:
         (with_her, without), sizes = (data["with hindsight"], data["without"]), sorted(data["without"], key=int)
         scores = [[statistics.mean(of[size].values()) for size in sizes] for of in (with_her, without)]
         pairs = list(zip(sizes, *(map("{:.2f}".format, of) for of in scores), strict=True))
-        seeds, command = len(with_her[sizes[0]]), "`python benchmarks/bits.py`"
+        seeds, command, episodes = len(with_her[sizes[0]]), "`python benchmarks/bits.py`", f"{data['episodes']:,}"
         if zh:
             told = "；".join(f"{size} 位 {one} / {other}" for size, one, other in pairs)
-            return f" 达到目标的比例，有 / 无事后经验，{seeds} 个种子的平均：{told}（{command}）。![图 1](bits.svg)"
+            return (
+                f" 至多 {episodes} 个回合之后达到目标的比例，有 / 无事后经验，{seeds} 个种子的平均：{told}"
+                f"（{command}）。![图 1](bits.svg)"
+            )
         told = "; ".join(f"{size} bits {one} / {other}" for size, one, other in pairs)
         return (
-            f" Goals reached with / without hindsight, mean of {seeds} seeds: {told} ({command}). ![figure 1](bits.svg)"
+            f" Goals reached with / without hindsight after at most {episodes} episodes, mean of {seeds} seeds: "
+            f"{told} ({command}). ![figure 1](bits.svg)"
         )
     if folder == "DDPGwithHER" and (data := result("push")):
         steps, score, hours = f"{data['env_steps']:,}", f"{data['score']:.2f}", f"{data['train_seconds'] / 3600:.1f}"
