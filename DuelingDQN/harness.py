@@ -113,8 +113,7 @@ class Run:
         points = {tag: float(np.mean(values)) for tag, values in self.values.items()}
         for tag, value in (points | {"speed/steps_per_second": count / seconds}).items():
             self.write(tag, value)
-        chosen = [tag for tag in points if tag == "episode/return" or tag.startswith("policy/")]
-        self.shown |= {tag.split("/")[1]: f"{points[tag]:.4g}" for tag in chosen}
+        self.shown |= {t.split("/")[1]: points[t] for t in points if t.startswith(("episode/return", "policy/"))}
         self.bar.set_postfix(self.shown, refresh=False)
         self.bar.update(count)
         self.kept["train_seconds"] += seconds
@@ -142,8 +141,7 @@ class Run:
         self.events.close()
         result = {name: self.kept[name] for name in ("algorithm", "env_id", "seed", "train_seconds")}
         result |= {"env_steps": self.step, "eval_episodes": FINAL_EPISODES, "solved_score": wanted, "solved": solved}
-        result |= {"score": score, "score_std": std}
-        (self.path / "result.json").write_text(json.dumps(result, indent=2))
+        (self.path / "result.json").write_text(json.dumps(result | {"score": score, "score_std": std}, indent=2))
         verdict = f"{'solved' if solved else 'NOT solved'} (wanted: {wanted:g})"
         print(f"score {score:.2f} ± {std:.2f} over {FINAL_EPISODES} episodes: {verdict}; saved in {self.path}")
 
@@ -151,15 +149,14 @@ class Run:
 def load(path: Path | None) -> tuple[Path, dict]:
     """The run folder at `path`, or else the newest, and what its checkpoint holds."""
     files = [path / "checkpoint.pt"] if path else sorted(FOLDER.glob("runs/*/checkpoint.pt"))
-    if not files:
-        refuse(f"no trained agent in {FOLDER / 'runs'} yet; train one: python main.py")
+    file = files[-1] if files else refuse(f"no trained agent in {FOLDER / 'runs'} yet; train one: python main.py")
     try:
-        kept = torch.load(files[-1], weights_only=True)
+        kept = torch.load(file, weights_only=True)
         if kept["algorithm"] != FOLDER.name:
-            refuse(f"{files[-1]} is of {kept['algorithm']}, not of {FOLDER.name}")
+            refuse(f"{file} is of {kept['algorithm']}, not of {FOLDER.name}")
     except Exception:  # torch has many ways to say that it cannot read a file
-        refuse(f"{files[-1]} is {'cut short, or no checkpoint of ours' if files[-1].exists() else 'not there'}")
-    return files[-1].parent, kept
+        refuse(f"{file} is {'cut short, or no checkpoint of ours' if file.exists() else 'not there'}")
+    return file.parent, kept
 
 
 def fill(agent, state: dict, path: Path) -> None:
@@ -174,15 +171,18 @@ def show(task, path: Path | None, film: Path | None) -> None:
     """Play with a trained agent: five episodes in a window, or one into the GIF `film`, at half size."""
     if film and film.suffix != ".gif":
         refuse(f"{film} has to end in .gif")
-    if not film and sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
+    if (linux := sys.platform == "linux") and not film and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
         refuse("no screen to open a window on; write a film instead: --record FILE.gif")
     path, kept = load(path)
-    os.environ |= {"SDL_VIDEODRIVER": "dummy", "MUJOCO_GL": "egl"} if film and sys.platform == "linux" else {}
-    env = task.make_env("rgb_array" if film else "human")
-    env = gym.wrappers.RenderCollection(env, reset_clean=False) if film else env
-    fill(agent := task.make_agent(env, kept["seed"]), kept["agent"] | (kept["best"] or {}), path)
-    for episode in range(getattr(task, "SHOWN_EPISODES", 1 if film else 5)):
-        print(f"score {task.evaluate(agent, 1, FINAL_SEED + kept['seed'] + episode, env)[0]:.2f}")
+    os.environ |= {"SDL_VIDEODRIVER": "dummy", "MUJOCO_GL": "egl"} | os.environ if film and linux else {}
+    try:
+        env = task.make_env("rgb_array" if film else "human")
+        env = gym.wrappers.RenderCollection(env, reset_clean=False) if film else env
+        fill(agent := task.make_agent(env, kept["seed"]), kept["agent"] | (kept["best"] or {}), path)
+        for episode in range(getattr(task, "SHOWN_EPISODES", 1 if film else 5)):
+            print(f"score {task.evaluate(agent, 1, FINAL_SEED + kept['seed'] + episode, env)[0]:.2f}")
+    except Exception as error:  # OpenGL, by which MuJoCo draws, has many ways to say that it is not there
+        refuse(f"{task.ENV_ID} cannot be drawn ({error}); for MuJoCo try MUJOCO_GL=egl, osmesa or glfw")
     if film:
         imageio.mimsave(film, [f[::2, ::2] for f in env.render()], duration=1000 / env.metadata["render_fps"], loop=0)
 
