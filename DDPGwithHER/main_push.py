@@ -18,13 +18,19 @@ main.__doc__ = __doc__
 main.ENV_ID = "FetchPush-v4"
 main.TOTAL_STEPS = 1_000_000
 main.SOLVED_SCORE = 0.9
+main.HER, main.HER_K = True, 4
 main.HIDDEN = 256
+main.ACTOR_LEARNING_RATE = main.CRITIC_LEARNING_RATE = 1e-3
+main.GAMMA = 0.98
 main.BATCH_SIZE = 256
 main.CAPACITY = 1_000_000
 main.TAU = 0.005
+main.NOISE_SIGMA, main.RANDOM_ACTIONS = 0.2, 0.3
+main.ACTION_L2 = 1.0
 main.LEARNING_STARTS = 100_000
 main.TRAIN_EVERY = 2
 main.EVAL_EVERY = 10_000
+main.EVAL_EPISODES = 20
 
 if __name__ == "__main__":
     sys.modules["__main__"] = main  # what the harness serves: the same functions, with these settings

@@ -1,9 +1,11 @@
 """Figure 1 of Andrychowicz et al. (2017) anew: goals reached against the number of bits, with hindsight and without.
 
-    python benchmarks/bits.py [--bits 5 10 15 20 30 40 50] [--seeds 5] [--jobs 2]
+    python benchmarks/bits.py [--bits 5 10 15 20 30 40 50] [--seeds 5] [--times 1] [--jobs 2]
 
-Every agent has the settings of DQNwithHER/main.py and as many episodes, as in the paper: an episode has as many steps
-as there are bits. A run stops early once an agent reached all goals of an evaluation. What counts are 100 fresh goals.
+Every agent has the settings of DQNwithHER/main.py and as many episodes (or --times as many; the paper has far more): an
+episode has as many steps as there are bits, and the schedules are stretched to the steps that makes. A run stops early
+once an agent reached all goals of an evaluation. What counts are 100 fresh goals.
+
 Writes benchmarks/results/bits.json and DQNwithHER/bits.svg; what is there already is not measured again.
 """
 
@@ -32,16 +34,17 @@ class AllReached(Exception):
     """An agent reached every goal of an evaluation."""
 
 
-def score(case: tuple[int, bool, int]) -> float:
-    """Share of 100 fresh goals reached by the best agent of a run with so many bits, with hindsight or not, a seed."""
+def score(case: tuple[float, int, bool, int]) -> float:
+    """Share of 100 fresh goals reached by the best agent of a run: times, bits, with hindsight or not, seed."""
     import torch
 
     torch.set_num_threads(1)
     main, harness = (rooms := load(FOLDER)).main, rooms.harness
-    steps = main.TOTAL_STEPS * case[0] // main.N_BITS
-    main.EPSILON_STEPS = main.EPSILON_STEPS * case[0] // main.N_BITS
+    times, bits, her, seed = case
+    longer = times * bits / main.N_BITS
+    main.EPSILON_STEPS, steps = int(main.EPSILON_STEPS * longer), int(main.TOTAL_STEPS * longer)
     main.TOTAL_STEPS = main.LEARNING_STEPS = steps
-    main.N_BITS, main.HER, seed = case
+    main.N_BITS, main.HER = bits, her
     with tempfile.TemporaryDirectory() as scratch:
         run = harness.Run(main, seed, None, Path(scratch))
         evaluate = run.evaluate
@@ -78,18 +81,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bits", type=int, nargs="+", default=[5, 10, 15, 20, 30, 40, 50])
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--times", type=float, default=1.0, help="how many times as many episodes as main.py has")
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
     path, main = RESULTS / "bits.json", load(FOLDER).main
+    episodes = int(args.times * main.TOTAL_STEPS / main.N_BITS)
     data = json.loads(path.read_text()) if path.exists() else {}
-    if data.get("episodes") != main.TOTAL_STEPS // main.N_BITS:
-        data = {"episodes": main.TOTAL_STEPS // main.N_BITS, "with hindsight": {}, "without": {}}
+    if data.get("episodes") != episodes:
+        data = {"episodes": episodes, "with hindsight": {}, "without": {}}
     data["machine"] = machine()
     names = {True: "with hindsight", False: "without"}
     cases = [(n, her, seed) for seed in range(args.seeds) for n in args.bits for her in names]
     cases = [(n, her, seed) for n, her, seed in cases if str(seed) not in data[names[her]].get(str(n), {})]
     with multiprocessing.get_context("spawn").Pool(args.jobs, maxtasksperchild=1) as pool:
-        for (n, her, seed), reached in zip(cases, pool.imap(score, cases), strict=True):
+        results = pool.imap(score, [(args.times, *case) for case in cases])
+        for (n, her, seed), reached in zip(cases, results, strict=True):
             print(f"{n} bits, {names[her]}, seed {seed}: {reached:.2f}", flush=True)
             data[names[her]].setdefault(str(n), {})[str(seed)] = reached
             path.write_text(json.dumps(data, indent=2))

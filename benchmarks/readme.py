@@ -89,24 +89,17 @@ def extra(folder: str, zh: bool) -> str:
         (with_her, without), sizes = (data["with hindsight"], data["without"]), sorted(data["without"], key=int)
         scores = [[statistics.mean(of[size].values()) for size in sizes] for of in (with_her, without)]
         pairs = list(zip(sizes, *(map("{:.2f}".format, of) for of in scores), strict=True))
-        seeds, command = len(with_her[sizes[0]]), "`python benchmarks/bits.py`"
+        seeds, command, episodes = len(with_her[sizes[0]]), "`python benchmarks/bits.py`", f"{data['episodes']:,}"
         if zh:
             told = "；".join(f"{size} 位 {one} / {other}" for size, one, other in pairs)
-            return f" 达到目标的比例，有 / 无事后经验，{seeds} 个种子的平均：{told}（{command}）。![图 1](bits.svg)"
+            return (
+                f" 至多 {episodes} 个回合之后达到目标的比例，有 / 无事后经验，{seeds} 个种子的平均：{told}"
+                f"（{command}）。![图 1](bits.svg)"
+            )
         told = "; ".join(f"{size} bits {one} / {other}" for size, one, other in pairs)
         return (
-            f" Goals reached with / without hindsight, mean of {seeds} seeds: {told} ({command}). ![figure 1](bits.svg)"
-        )
-    if folder == "DDPGwithHER" and (data := result("push")):
-        steps, score, hours = f"{data['env_steps']:,}", f"{data['score']:.2f}", f"{data['train_seconds'] / 3600:.1f}"
-        if zh:
-            return (
-                f" FetchPush-v4（`main_push.py`，种子 {data['seed']}）：{steps} 个环境步、{hours} 小时之后，"
-                f"{data['eval_episodes']} 个回合中达到目标的比例为 {score}。![FetchPush](push.svg)"
-            )
-        return (
-            f" FetchPush-v4 (`main_push.py`, seed {data['seed']}): after {steps} environment steps, {hours} hours, "
-            f"{score} of {data['eval_episodes']} goals reached. ![FetchPush](push.svg)"
+            f" Goals reached with / without hindsight after at most {episodes} episodes, mean of {seeds} seeds: "
+            f"{told} ({command}). ![figure 1](bits.svg)"
         )
     if folder == "A2C" and (data := result("speed-a2c")):
         ours, theirs = (f"{speed:,}" for speed in data["steps_per_second"].values())
@@ -166,7 +159,7 @@ def on_mujoco(folder: str, zh: bool) -> str:
     if not (data := result(f"{folder}-mujoco")):
         return ""
     scores, steps = [run["result"]["score"] for run in data["runs"]], data["runs"][0]["result"]["env_steps"]
-    picture, command = "![MuJoCo](mujoco.svg)", f"`python benchmarks/mujoco.py {folder}`"
+    picture, command = "![MuJoCo](mujoco.svg)", f"`python benchmarks/robots.py {folder}`"
     if folder in ("DIAYN", "DDPGwithHER"):
         command = f"{command[:-1]} --steps {steps} --seeds {len(scores)}`"
     if folder == "DDPGwithHER":

@@ -1,13 +1,14 @@
 """Hindsight experience replay: whose future a goal comes from, rewards and ends under it, and the tasks."""
 
 import copy
+import re
 
 import lineage
 import numpy as np
 import pytest
 import scipy.stats
 import torch
-from folders import WITH_GOALS, load, train
+from folders import WITH_GOALS, importable, load, train
 from gymnasium.utils.env_checker import check_env
 
 pytestmark = pytest.mark.skipif("DQNwithHER" not in lineage.FOLDERS, reason="the folder is not there")
@@ -388,3 +389,18 @@ def test_some_actions_are_random_altogether(tmp_path, monkeypatch):
     assert its_own.sum() == len(asked)
     share, n = rooms.main.RANDOM_ACTIONS, 1000
     assert abs(1 - its_own[200:].mean() - share) < 4 * np.sqrt(share * (1 - share) / n)
+
+
+@DDPG
+def test_main_push_is_main_with_other_settings(tmp_path):
+    rooms = load("DDPGwithHER")
+    source = (lineage.ROOT / "DDPGwithHER" / "main_push.py").read_text()
+    names = set(re.findall(r"main\.([A-Z][A-Z_0-9]+)", source))
+    assert names == {name for name in vars(rooms.main) if name.isupper()} - {"SEED"}
+    with importable("DDPGwithHER", rooms):
+        exec(compile(source, "main_push.py", "exec"), {"__name__": "main_push"})
+    rooms.main.LEARNING_STARTS = 120
+    agent = train(rooms, tmp_path, 150)
+    assert agent.replay.k == 4
+    assert agent.act(np.zeros(31)).shape == (4,)
+    assert set(agent.replay.transitions["reward"][:150]) <= {-1.0, 0.0}

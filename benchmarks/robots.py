@@ -1,6 +1,6 @@
 """Train folders on robots of MuJoCo's that take hours to learn; keep scores and curves, renew the READMEs.
 
-    python benchmarks/mujoco.py FOLDER ... [--steps 100000] [--seeds 3] [--jobs 1] [--runs DIR]
+    python benchmarks/robots.py FOLDER ... [--steps 100000] [--seeds 3] [--jobs 1] [--runs DIR]
 
 What is run is main_mujoco.py, on HalfCheetah-v5; of DDPGwithHER main_push.py, on FetchPush-v4. Runs stay in
 DIR/FOLDER/SEED (default: runs/mujoco), so that the command can be stopped and given again: a run that was finished is
