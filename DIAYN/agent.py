@@ -1,8 +1,8 @@
-"""DIAYN, diversity is all you need (Eysenbach et al. 2019). Differs from SAC in this:
+"""DIAYN, diversity is all you need (Eysenbach et al. 2019). Differs from SAC in two; and α is set, not learned:
 
 - An episode has a skill z. Observations end in it, one-hot, so that policy and critics depend on it.
 - No task rewards anything. A discriminator learns to tell the skill from the state, and the reward is how well it does.
-- The temperature α stays as it is set, as in the paper."""
+"""
 
 import copy
 
