@@ -182,7 +182,7 @@ def show(task, path: Path | None, film: Path | None) -> None:
         for episode in range(getattr(task, "SHOWN_EPISODES", 1 if film else 5)):
             print(f"score {task.evaluate(agent, 1, FINAL_SEED + kept['seed'] + episode, env)[0]:.2f}")
     except Exception as error:  # OpenGL, by which MuJoCo draws, has many ways to say that it is not there
-        refuse(f"{task.ENV_ID} cannot be shown: {error!r}; if it is MuJoCo that cannot draw, try MUJOCO_GL=egl or osmesa")
+        refuse(f"{task.ENV_ID} cannot be shown: {error!r}; if MuJoCo cannot draw, try MUJOCO_GL=egl or osmesa")
     if film:
         imageio.mimsave(film, [f[::2, ::2] for f in env.render()], duration=1000 / env.metadata["render_fps"], loop=0)
 
