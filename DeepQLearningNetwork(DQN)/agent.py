@@ -76,7 +76,7 @@ class Agent:
         batch = self.replay.sample(self.batch_size)
         with torch.no_grad():
             next_q = self.target_net(batch.next_obs)  # [batch, n_actions]
-            # The best of several noisy values is too high on average. Double DQN (eq. 4) lets the online network choose
+            # The best of several noisy values is too high on average. Double DQN lets the online network choose
             # the action and the target network value it: noise that misleads the choice is then not in the value.
             choosing_q = self.q_net(batch.next_obs) if self.double_q else next_q
             next_value = next_q.gather(1, choosing_q.argmax(dim=1, keepdim=True)).squeeze(1)  # [batch]

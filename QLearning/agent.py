@@ -1,4 +1,4 @@
-"""Q-learning (Watkins 1989; Sutton & Barto, section 6.5): off-policy temporal-difference control.
+"""Q-learning (Watkins 1989; Sutton & Barto 2018, section 6.5): off-policy temporal-difference control.
 
 - Acts ε-greedily: mostly the action that looks best, now and then a random one.
 - Learns what the greedy policy would earn: the target takes the best next action, whichever is really taken next.

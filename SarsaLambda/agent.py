@@ -59,7 +59,7 @@ class Agent:
     def learn(
         self, obs: int, action: int, reward: float, next_obs: int, next_action: int, terminated: bool
     ) -> dict[str, float]:
-        """One update from one transition (Sutton & Barto, eq. 6.7). Returns what is to be drawn."""
+        """One update from one transition (Sutton & Barto, eqs. 12.7 and 12.16). Returns what is to be drawn."""
         next_value = self.q(next_obs)[next_action]
         td_target = reward + self.gamma * (1 - terminated) * next_value
         td_error = td_target - self.q(obs)[action]

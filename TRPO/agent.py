@@ -64,7 +64,7 @@ class Agent:
         return (self.actor.sample(policy, self.rng) if explore else policy.mode).numpy()
 
     def learn(self) -> dict[str, float]:
-        """One update of the actor and some epochs of the critic's (algorithm 1). Returns what is to be drawn."""
+        """One update of the actor and some epochs of the critic's (section 6). Returns what is to be drawn."""
         batch = self.rollout.take()
         with torch.no_grad():
             value = self.critic(batch.obs)  # [steps, envs]
