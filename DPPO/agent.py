@@ -3,6 +3,8 @@
 - Workers: each of many processes has environments, a rollout and random numbers of its own, and the same weights.
 - Averaging: before each step of the optimiser the gradients of all workers are averaged, so the weights stay the same.
 - Statistics: advantages are normalised by their mean and deviation over all workers.
+
+Numbers of equations and algorithms below are those of PPO's paper (Schulman et al. 2017).
 """
 
 from model import Actor, Critic
@@ -66,7 +68,7 @@ class Agent:
         return (self.actor.sample(policy, self.rng) if explore else policy.mode).numpy()
 
     def learn(self) -> dict[str, float]:
-        """Some epochs of updates from the memory (Schulman et al. 2017, algorithm 1). Returns what is to be drawn."""
+        """Some epochs of updates from the steps in the memory (algorithm 1). Returns what is to be drawn."""
         batch = self.rollout.take()
         with torch.no_grad():
             value = self.critic(batch.obs)  # [steps, envs]
@@ -88,7 +90,7 @@ class Agent:
     def update(
         self, obs: Tensor, action: Tensor, old_log_prob: Tensor, advantage: Tensor, returns: Tensor
     ) -> dict[str, float]:
-        """One update from a minibatch [minibatch, ...] (the same, eqs. 7 and 9). Returns what is to be drawn."""
+        """One update from a minibatch (eq. 7 and 9); all tensors are [minibatch, ...]. Returns what is to be drawn."""
         policy = self.actor(obs)
         log_ratio = policy.log_prob(action) - old_log_prob
         ratio = log_ratio.exp()  # π(a | s) / π_old(a | s)
