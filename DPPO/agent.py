@@ -1,10 +1,8 @@
-"""DPPO, distributed proximal policy optimisation (Heess et al. 2017). Differs from PPO in three:
+"""DPPO, distributed proximal policy optimisation (Heess et al. 2017; equation numbers: PPO's paper). Differs from PPO in three:
 
 - Workers: each of many processes has environments, a rollout and random numbers of its own, and the same weights.
 - Averaging: before each step of the optimiser the gradients of all workers are averaged, so the weights stay the same.
 - Statistics: advantages are normalised by their mean and deviation over all workers.
-
-Numbers of equations and algorithms below are those of PPO's paper (Schulman et al. 2017).
 """
 
 from model import Actor, Critic
