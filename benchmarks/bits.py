@@ -2,9 +2,10 @@
 
     python benchmarks/bits.py [--bits 5 10 15 20 30 40 50] [--seeds 5] [--times 1] [--jobs 2]
 
-Every agent has the settings of DQNwithHER/main.py and as many episodes (or --times as many; the paper has far more): an
-episode has as many steps as there are bits, and the schedules are stretched to the steps that makes. A run stops early
-once an agent reached all goals of an evaluation. What counts are 100 fresh goals.
+Every agent has the settings of DQNwithHER/main.py and as many episodes; an episode has as many steps as there are bits,
+and the schedules are stretched to the steps that makes. With --times 3 agents with hindsight have three times as many
+episodes, in a line of their own (the paper has far more). A run stops early once an agent reached all goals of an
+evaluation. What counts are 100 fresh goals.
 
 Writes benchmarks/results/bits.json and DQNwithHER/bits.svg; what is there already is not measured again.
 """
@@ -65,14 +66,13 @@ def draw(data: dict) -> None:
     """The mean over the seeds, between the worst and the best, for each number of bits."""
     figure = Figure(figsize=(7, 3.5), layout="constrained")
     axes = figure.add_subplot(xlabel="number of bits", ylabel="goals reached", ylim=(-0.03, 1.03))
-    for name in ("with hindsight", "without"):
-        sizes = sorted(data[name], key=int)
-        scores = [list(data[name][size].values()) for size in sizes]
+    for name in data["goals reached"]:
+        sizes = sorted((reached := data["goals reached"][name]), key=int)
+        scores = [list(reached[size].values()) for size in sizes]
         bits = [int(size) for size in sizes]
         (line,) = axes.plot(bits, [np.mean(of_size) for of_size in scores], ".-", label=name)
         axes.fill_between(bits, [min(s) for s in scores], [max(s) for s in scores], alpha=0.25, color=line.get_color())
-    seeds = len(next(iter(data["with hindsight"].values())))
-    axes.set_title(f"Bit flipping, up to {data['episodes']:,} episodes: mean of {seeds} seeds, worst to best")
+    axes.set_title(f"Bit flipping, up to {data['episodes']:,} episodes: mean of the seeds, worst to best")
     axes.legend()
     figure.savefig(ROOT / FOLDER / "bits.svg", metadata={"Date": None})
 
@@ -85,19 +85,22 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
     path, main = RESULTS / "bits.json", load(FOLDER).main
-    episodes = int(args.times * main.TOTAL_STEPS / main.N_BITS)
-    data = json.loads(path.read_text()) if path.exists() else {}
-    if data.get("episodes") != episodes:
-        data = {"episodes": episodes, "with hindsight": {}, "without": {}}
+    data = {"episodes": main.TOTAL_STEPS // main.N_BITS, "goals reached": {}}
+    if path.exists():
+        data = json.loads(path.read_text())
     data["machine"] = machine()
     names = {True: "with hindsight", False: "without"}
+    if args.times != 1:
+        names = {True: f"with hindsight, {args.times:g} times as many"}
+    for name in names.values():
+        data["goals reached"].setdefault(name, {})
     cases = [(n, her, seed) for seed in range(args.seeds) for n in args.bits for her in names]
-    cases = [(n, her, seed) for n, her, seed in cases if str(seed) not in data[names[her]].get(str(n), {})]
+    cases = [case for case in cases if str(case[2]) not in data["goals reached"][names[case[1]]].get(str(case[0]), {})]
     with multiprocessing.get_context("spawn").Pool(args.jobs, maxtasksperchild=1) as pool:
         results = pool.imap(score, [(args.times, *case) for case in cases])
         for (n, her, seed), reached in zip(cases, results, strict=True):
             print(f"{n} bits, {names[her]}, seed {seed}: {reached:.2f}", flush=True)
-            data[names[her]].setdefault(str(n), {})[str(seed)] = reached
+            data["goals reached"][names[her]].setdefault(str(n), {})[str(seed)] = reached
             path.write_text(json.dumps(data, indent=2))
     draw(data)
     readme.main()

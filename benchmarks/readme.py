@@ -64,6 +64,11 @@ def measured(folder: str, zh: bool) -> str:
     )
 
 
+def mean_of_seeds(reached: dict[str, dict[str, float]], bits: str, zh: bool) -> str:
+    """The share of goals reached, of the runs with as many bits."""
+    return f"{bits} {'位' if zh else 'bits'} {statistics.mean(reached[bits].values()):.2f}"
+
+
 def extra(folder: str, zh: bool) -> str:
     """What was measured of this folder alone."""
     if folder in ("QLearning", "Sarsa", "SarsaLambda") and (data := result("cliff")):
@@ -86,20 +91,20 @@ def extra(folder: str, zh: bool) -> str:
             f"{data['ratio']:.2f} times as long (`python benchmarks/speed.py per`)."
         )
     if folder == "DQNwithHER" and (data := result("bits")):
-        (with_her, without), sizes = (data["with hindsight"], data["without"]), sorted(data["without"], key=int)
-        scores = [[statistics.mean(of[size].values()) for size in sizes] for of in (with_her, without)]
-        pairs = list(zip(sizes, *(map("{:.2f}".format, of) for of in scores), strict=True))
-        seeds, command, episodes = len(with_her[sizes[0]]), "`python benchmarks/bits.py`", f"{data['episodes']:,}"
+        with_her, without, *longer = data["goals reached"].values()
+        told = [[mean_of_seeds(of, bits, zh) for bits in sorted(of, key=int)] for of in (with_her, without, *longer)]
+        lines, command, episodes = list(map(", ".join, told)), "`python benchmarks/bits.py`", data["episodes"]
         if zh:
-            told = "；".join(f"{size} 位 {one} / {other}" for size, one, other in pairs)
+            lines = [line.replace(", ", "、") for line in lines]
+            more = f"；三倍回合：{lines[2]}" if longer else ""
             return (
-                f" 至多 {episodes} 个回合之后达到目标的比例，有 / 无事后经验，{seeds} 个种子的平均：{told}"
-                f"（{command}）。![图 1](bits.svg)"
+                f" 至多 {episodes:,} 个回合之后达到目标的比例（5 个种子的平均）。有事后经验：{lines[0]}{more}；"
+                f"没有：{lines[1]}（{command}）。![图 1](bits.svg)"
             )
-        told = "; ".join(f"{size} bits {one} / {other}" for size, one, other in pairs)
+        more = f"; in up to three times as many: {lines[2]}" if longer else ""
         return (
-            f" Goals reached with / without hindsight after at most {episodes} episodes, mean of {seeds} seeds: "
-            f"{told} ({command}). ![figure 1](bits.svg)"
+            f" Goals reached after at most {episodes:,} episodes, mean of 5 seeds. With hindsight: {lines[0]}{more}. "
+            f"Without: {lines[1]} ({command}). ![figure 1](bits.svg)"
         )
     if folder == "A2C" and (data := result("speed-a2c")):
         ours, theirs = (f"{speed:,}" for speed in data["steps_per_second"].values())
