@@ -168,15 +168,11 @@ def on_mujoco(folder: str, zh: bool) -> str:
     if folder in ("DIAYN", "DDPGwithHER"):
         command = f"{command[:-1]} --steps {steps} --seeds {len(scores)}`"
     if folder == "DDPGwithHER":
-        told, without = f"{scores[0]:.2f}", f"{data['without']['result']['score']:.2f}"
+        told = f"{scores[0]:.2f}"
         if zh:
-            return (
-                f" FetchPush-v4 上 {steps:,} 步之后（种子 0）：达到目标的比例 {told}，没有事后回放时 {without}"
-                f"（{command}）。{picture}"
-            )
+            return f" FetchPush-v4 上 {steps:,} 步之后（种子 0）：达到目标的比例 {told}（{command}）。{picture}"
         return (
-            f" On FetchPush-v4 after {steps:,} environment steps (seed 0): goals reached {told}, without hindsight "
-            f"{without} ({command}). {picture}"
+            f" On FetchPush-v4 after {steps:,} environment steps (seed 0): goals reached {told} ({command}). {picture}"
         )
     if folder == "DIAYN":
         returns = sorted(statistics.mean(of) for of in data["skills"])

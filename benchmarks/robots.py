@@ -2,10 +2,10 @@
 
     python benchmarks/robots.py FOLDER ... [--steps 100000] [--seeds 3] [--jobs 1] [--runs DIR]
 
-What is run is main_mujoco.py, on HalfCheetah-v5; of DDPGwithHER main_push.py, on FetchPush-v4, and once more without
-hindsight. Runs stay in DIR/FOLDER/SEED (default: runs/mujoco), so that the command can be stopped and given again: a
-run that was finished is read, one that was stopped goes on. Writes benchmarks/results/FOLDER-mujoco.json and
-FOLDER/mujoco.svg. Of DIAYN, which no task rewards, the returns drawn are those of its skills, ten episodes each.
+What is run is main_mujoco.py, on HalfCheetah-v5; of DDPGwithHER main_push.py, on FetchPush-v4. Runs stay in
+DIR/FOLDER/SEED (default: runs/mujoco), so that the command can be stopped and given again: a run that was finished is
+read, one that was stopped goes on. Writes benchmarks/results/FOLDER-mujoco.json and FOLDER/mujoco.svg. Of DIAYN, which
+no task rewards, the returns drawn are those of its skills, ten episodes each.
 """
 
 import argparse
@@ -41,31 +41,12 @@ def train(folder: str, seed: int, steps: int, path: Path) -> dict:
     return {"seed": seed, "result": result, "curves": curves(path)}
 
 
-def robot(folder: str):
-    """The rooms of a folder, with the settings for its robot."""
-    rooms = load(folder)
-    with importable(folder, rooms):
-        source = (ROOT / folder / MAINS[folder]).read_text()
-        exec(compile(source, MAINS[folder], "exec"), {"__name__": "robots"})
-    return rooms
-
-
-def without_hindsight(path: Path, steps: int) -> dict:
-    """The same of DDPGwithHER's seed 0 with HER = False, which is no flag of its command's."""
-    if not (path / "result.json").exists():
-        rooms = robot("DDPGwithHER")
-        rooms.main.HER = False
-        run_ = rooms.harness.Run(rooms.main, 0, steps, path)
-        rooms.main.train(run_, 0, steps)
-        run_.finish()
-    result = json.loads((path / "result.json").read_text())
-    print(f"DDPGwithHER without hindsight: {result['score']:.2f}", flush=True)
-    return {"result": result, "curves": curves(path)}
-
-
 def returns_of_skills(path: Path) -> list[list[float]]:
     """The task's own return in ten episodes of each skill, [n_skills][10]."""
-    rooms = robot("DIAYN")
+    rooms = load("DIAYN")
+    with importable("DIAYN", rooms):
+        source = (ROOT / "DIAYN" / "main_mujoco.py").read_text()
+        exec(compile(source, "main_mujoco.py", "exec"), {"__name__": "main_mujoco"})
     main, (_, kept) = rooms.main, rooms.harness.load(path)
     agent = main.make_agent(env := main.make_env(), kept["seed"])
     agent.load_state_dict(kept["agent"] | (kept["best"] or {}))
@@ -90,9 +71,6 @@ def draw(folder: str, data: dict) -> None:
         axes = figure.add_subplot(xlabel="environment steps", ylabel="score, as it learns", title=title)
         for run_ in data["runs"]:
             axes.plot(*np.array(run_["curves"]["eval/score"])[:-1].T, label=f"seed {run_['seed']}")
-        if "without" in data:
-            curve = np.array(data["without"]["curves"]["eval/score"])[:-1]
-            axes.plot(*curve.T, color="grey", label="seed 0 without hindsight")
         if folder in readme.PAPER:
             mean, std = readme.PAPER[folder]
             steps = data["runs"][0]["result"]["env_steps"]
@@ -117,8 +95,6 @@ def main() -> None:
         data = {"machine": machine(), "runs": runs}
         if folder == "DIAYN":
             data["skills"] = returns_of_skills(paths[0])
-        if folder == "DDPGwithHER":
-            data["without"] = without_hindsight(paths[0].parent / "without", args.steps)
         (RESULTS / f"{folder}-mujoco.json").write_text(json.dumps(data))
         draw(folder, data)
     readme.main()
