@@ -14,7 +14,7 @@ import gymnasium as gym
 import numpy as np
 
 ENV_ID = "bit flipping"
-TOTAL_STEPS = 40_000  # environment steps
+TOTAL_STEPS = 30_000  # environment steps
 SOLVED_SCORE = 0.98  # share of goals reached at which the task counts as learned
 SEED = 0
 
@@ -33,7 +33,7 @@ LEARNING_STARTS = 1_000  # environment steps before the first update
 TRAIN_EVERY = 1  # environment steps from one update to the next
 EPSILON_START = 1.0  # chance of a random action at first, ε
 EPSILON_END = 0.02  # and in the end
-EPSILON_STEPS = 5_000  # actions over which it falls
+EPSILON_STEPS = 20_000  # actions over which it falls
 DOUBLE_Q = True  # Double DQN; False is the DQN of 2015
 EVAL_EVERY = 2_500  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
 EVAL_EPISODES = 50  # episodes in each

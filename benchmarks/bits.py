@@ -94,7 +94,7 @@ def main() -> None:
         names = {True: f"with hindsight, {args.times:g} times as many"}
     for name in names.values():
         data["goals reached"].setdefault(name, {})
-    cases = [(n, her, seed) for seed in range(args.seeds) for n in args.bits for her in names]
+    cases = [(n, her, seed) for her in names for seed in range(args.seeds) for n in args.bits]
     cases = [case for case in cases if str(case[2]) not in data["goals reached"][names[case[1]]].get(str(case[0]), {})]
     with multiprocessing.get_context("spawn").Pool(args.jobs, maxtasksperchild=1) as pool:
         results = pool.imap(score, [(args.times, *case) for case in cases])
