@@ -18,21 +18,21 @@ SOLVED_SCORE = 200.0  # return at which the landing counts as learned
 SEED = 0
 
 HIDDEN = 128  # units in each of the two hidden layers
-LEARNING_RATE = 1e-3  # step size of Adam at first
-LEARNING_STEPS = TOTAL_STEPS // 4  # updates over which it falls to 0
+LEARNING_RATE = 2e-3  # step size of Adam at first
+LEARNING_STEPS = TOTAL_STEPS // 8  # updates over which it falls to 0
 GAMMA = 0.99  # discount γ
-BATCH_SIZE = 128  # transitions in one update
+BATCH_SIZE = 256  # transitions in one update
 CAPACITY = 300_000  # transitions in the replay memory
-TAU = 0.01  # the target network's step towards the online network, τ
+TAU = 0.02  # the target network's step towards the online network, τ
 HUBER_DELTA = 20.0  # the error beyond which the loss is linear, δ; rewards here reach ±100
 LEARNING_STARTS = 1_000  # environment steps before the first update
-TRAIN_EVERY = 4  # environment steps from one update to the next
+TRAIN_EVERY = 8  # environment steps from one update to the next
 EPSILON_START = 1.0  # chance of a random action at first, ε
 EPSILON_END = 0.05  # and in the end
 EPSILON_STEPS = 60_000  # actions over which it falls
 DOUBLE_Q = True  # Double DQN; False is the DQN of 2015
-EVAL_EVERY = 20_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
-EVAL_EPISODES = 20  # episodes in each
+EVAL_EVERY = 50_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
+EVAL_EPISODES = 50  # episodes in each
 
 
 def make_env(render_mode: str | None = None) -> gym.Env:
