@@ -85,9 +85,10 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
     path, main = RESULTS / "bits.json", load(FOLDER).main
-    data = {"episodes": main.TOTAL_STEPS // main.N_BITS, "goals reached": {}}
-    if path.exists():
-        data = json.loads(path.read_text())
+    episodes = main.TOTAL_STEPS // main.N_BITS
+    data = json.loads(path.read_text()) if path.exists() else {}
+    if data.get("episodes") != episodes:  # of other settings
+        data = {"episodes": episodes, "goals reached": {}}
     data["machine"] = machine()
     names = {True: "with hindsight", False: "without"}
     if args.times != 1:

@@ -96,12 +96,14 @@ def extra(folder: str, zh: bool) -> str:
         lines, command, episodes = list(map(", ".join, told)), "`python benchmarks/bits.py`", data["episodes"]
         if zh:
             lines = [line.replace(", ", "、") for line in lines]
-            more = f"；三倍回合（{len(longer[0]['50'])} 个种子）：{lines[2]}" if longer else ""
+            more = f"；三倍回合（`--times 3`，{len(longer[0]['50'])} 个种子）：{lines[2]}" if longer else ""
             return (
                 f" 至多 {episodes:,} 个回合之后达到目标的比例（5 个种子的平均）。有事后经验：{lines[0]}{more}；"
                 f"没有：{lines[1]}（{command}）。![图 1](bits.svg)"
             )
-        more = f"; after up to three times as many ({len(longer[0]['50'])} seed): {lines[2]}" if longer else ""
+        more = (
+            f"; after up to three times as many (--times 3, {len(longer[0]['50'])} seed): {lines[2]}" if longer else ""
+        )
         return (
             f" Goals reached after at most {episodes:,} episodes, mean of 5 seeds. With hindsight: {lines[0]}{more}. "
             f"Without: {lines[1]} ({command}). ![figure 1](bits.svg)"
