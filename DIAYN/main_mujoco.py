@@ -12,6 +12,7 @@ import sys
 
 import harness
 import main
+from env import Skills
 
 import gymnasium as gym
 import numpy as np
@@ -33,7 +34,14 @@ main.TRAIN_EVERY = 1
 main.EVAL_EVERY = 25_000
 main.EVAL_EPISODES = 10
 
+SHOWN_STEPS = 100  # of each skill, in a window or a film: five seconds; an episode has 1,000
+
 skills_told = main.evaluate
+
+
+def make_env(render_mode: str | None = None) -> gym.Env:
+    env = gym.make(main.ENV_ID, max_episode_steps=SHOWN_STEPS if render_mode else None, render_mode=render_mode)
+    return Skills(gym.wrappers.RecordEpisodeStatistics(env), main.N_SKILLS)
 
 
 def evaluate(agent: main.Agent, episodes: int, seed: int, env: gym.Env | None = None) -> np.ndarray:
@@ -47,7 +55,7 @@ def evaluate(agent: main.Agent, episodes: int, seed: int, env: gym.Env | None = 
     return scores
 
 
-main.evaluate = evaluate
+main.make_env, main.evaluate = make_env, evaluate
 
 if __name__ == "__main__":
     sys.modules["__main__"] = main  # what the harness serves: the same functions, with these settings
