@@ -12,6 +12,8 @@ import sys
 import harness
 import main
 
+import gymnasium as gym
+
 main.__doc__ = __doc__
 main.ENV_ID = "HalfCheetah-v5"
 main.TOTAL_STEPS = 1_000_000
@@ -26,6 +28,17 @@ main.LEARNING_STARTS = 10_000
 main.TRAIN_EVERY = 1
 main.EVAL_EVERY = 5_000
 main.EVAL_EPISODES = 10
+
+FOLLOWING = {"type": 1, "trackbodyid": 1, "distance": 4.0}  # a camera of MuJoCo's that stays with body 1, the torso
+
+
+def make_env(render_mode: str | None = None) -> gym.Env:
+    """The same as main's, but that the robot does not run out of the film, nor of the window."""
+    cameras = {"camera_name": "track", "default_camera_config": FOLLOWING}  # of the film, of the window
+    return gym.wrappers.RecordEpisodeStatistics(gym.make(main.ENV_ID, render_mode=render_mode, **cameras))
+
+
+main.make_env = make_env
 
 if __name__ == "__main__":
     sys.modules["__main__"] = main  # what the harness serves: the same functions, with these settings

@@ -309,6 +309,7 @@ def test_main_mujoco_is_main_with_other_settings(folder, tmp_path):
     rooms.main.LEARNING_STARTS = 1020
     agent = train(rooms, tmp_path, 1050)  # one episode and more
     assert agent.act(np.zeros(17)).shape == (6,)
+    assert rooms.main.make_env().unwrapped.camera_name == "track", "films follow the robot"
     assert not agent.replay.transitions["terminated"].any()
 
 

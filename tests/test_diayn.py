@@ -341,6 +341,7 @@ def test_main_mujoco_is_main_with_other_settings(rooms, tmp_path, capsys):
     assert not agent.replay.transitions["terminated"].any()
     assert rooms.main.evaluate(agent, 2, 8).shape == (2,)
     assert re.fullmatch(r"returns:  skill 8 -?\d+  skill 9 -?\d+\n", capsys.readouterr().out)
+    assert rooms.main.make_env().unwrapped.camera_name == "track", "films follow the robot"
     assert rooms.main.make_env().spec.max_episode_steps == 1000
     assert rooms.main.make_env("rgb_array").spec.max_episode_steps == 100, "ten whole episodes fill the memory"
 
