@@ -130,6 +130,7 @@ DIFFERS = {  # what the child's algorithm changes
     "DIAYN": {
         "agent.py": {"Agent.__init__", "Agent.learn", "Agent.learn_critic", "Agent.learn_actor"},
         "main.py": {"make_env", "make_agent", "train", "evaluate"},
+        "main_mujoco.py": {"make_env"},
     },
 }
 EVERYWHERE = {"main.py": {"evaluate"}, "replay.py": {"ReplayBuffer"}}  # twins also from root to root
