@@ -65,8 +65,10 @@ def measured(folder: str, zh: bool) -> str:
 
 
 def mean_of_seeds(reached: dict[str, dict[str, float]], bits: str, zh: bool) -> str:
-    """The share of goals reached, of the runs with as many bits."""
-    return f"{bits} {'位' if zh else 'bits'} {statistics.mean(reached[bits].values()):.2f}"
+    """The share of goals reached, of the runs with as many bits; and how many runs, if not five."""
+    runs = len(reached[bits])
+    of = "" if runs == 5 else f"（{runs} 个种子）" if zh else f" ({runs} seed{'s' * (runs > 1)})"
+    return f"{bits} {'位' if zh else 'bits'} {statistics.mean(reached[bits].values()):.2f}{of}"
 
 
 def extra(folder: str, zh: bool) -> str:
@@ -96,14 +98,12 @@ def extra(folder: str, zh: bool) -> str:
         lines, command, episodes = list(map(", ".join, told)), "`python benchmarks/bits.py`", data["episodes"]
         if zh:
             lines = [line.replace(", ", "、") for line in lines]
-            more = f"；三倍回合（`--times 3`，{len(longer[0]['50'])} 个种子）：{lines[2]}" if longer else ""
+            more = f"；至多三倍回合（`--times 3`）：{lines[2]}" if longer else ""
             return (
                 f" 至多 {episodes:,} 个回合之后达到目标的比例（5 个种子的平均）。有事后经验：{lines[0]}{more}；"
                 f"没有：{lines[1]}（{command}）。![图 1](bits.svg)"
             )
-        more = (
-            f"; after up to three times as many (--times 3, {len(longer[0]['50'])} seed): {lines[2]}" if longer else ""
-        )
+        more = f"; after up to three times as many (--times 3): {lines[2]}" if longer else ""
         return (
             f" Goals reached after at most {episodes:,} episodes, mean of 5 seeds. With hindsight: {lines[0]}{more}. "
             f"Without: {lines[1]} ({command}). ![figure 1](bits.svg)"
