@@ -41,7 +41,7 @@ skills_told = main.evaluate
 
 
 def make_env(render_mode: str | None = None) -> gym.Env:
-    """The same as main's, but that the robot does not run out of the film, nor of the window."""
+    """The same as main's, but that what is shown is short, and the robot does not run out of the picture."""
     cameras = {"camera_name": "track", "default_camera_config": FOLLOWING}  # of the film, of the window
     steps = SHOWN_STEPS if render_mode else None
     env = gym.make(main.ENV_ID, max_episode_steps=steps, render_mode=render_mode, **cameras)
