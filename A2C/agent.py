@@ -29,7 +29,7 @@ class Agent:
         *,
         hidden: int,
         learning_rate: float,
-        learning_steps: int,
+        learning_steps: float,
         gamma: float,
         gae_lambda: float,
         entropy_coef: float,
@@ -44,7 +44,7 @@ class Agent:
         self.critic = Critic(obs_dim, hidden)
         self.parameters = [*self.actor.parameters(), *self.critic.parameters()]
         self.optimizer = torch.optim.Adam(self.parameters, lr=learning_rate, fused=True)
-        self.schedule = torch.optim.lr_scheduler.LinearLR(self.optimizer, 1.0, 0.0, total_iters=learning_steps)
+        self.learning_rate, self.learning_steps, self.updates = learning_rate, learning_steps, 0
         self.rollout = Rollout(n_steps, n_envs, obs_dim)
         self.gamma, self.gae_lambda = gamma, gae_lambda
         self.entropy_coef, self.max_grad_norm = entropy_coef, max_grad_norm
@@ -52,7 +52,7 @@ class Agent:
     @torch.inference_mode()
     def act(self, obs: np.ndarray, explore: bool = True) -> np.ndarray:
         """The action for one observation [obs_dim], or one for each of a batch [batch, obs_dim]: drawn, or the mode."""
-        logits = self.actor(torch.as_tensor(obs)).numpy()
+        logits = self.actor(torch.as_tensor(obs, dtype=torch.float32)).numpy()
         if explore:  # with Gumbel noise added, the largest logit is a draw from their softmax (Gumbel 1954)
             logits = logits + self.rng.gumbel(size=logits.shape)
         return logits.argmax(axis=-1)
@@ -73,8 +73,9 @@ class Agent:
         self.optimizer.zero_grad()
         (actor_loss + critic_loss - self.entropy_coef * entropy).backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
+        self.optimizer.param_groups[0]["lr"] = self.learning_rate * max(0.0, 1 - self.updates / self.learning_steps)
         self.optimizer.step()
-        self.schedule.step()
+        self.updates += 1
         return {
             "loss/actor": actor_loss.item(),
             "loss/critic": critic_loss.item(),
@@ -83,14 +84,14 @@ class Agent:
 
     def state_dict(self) -> dict:
         """All that training needs to go on. The steps since the last update are dropped, for their episode is."""
-        state = {name: getattr(self, name).state_dict() for name in ("actor", "critic", "optimizer", "schedule")}
-        return state | {"rng": self.rng.bit_generator.state}
+        state = {name: getattr(self, name).state_dict() for name in ("actor", "critic", "optimizer")}
+        return state | {"updates": self.updates, "rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, state: dict) -> None:
         """Take over what `state_dict` returned. Raises KeyError, RuntimeError or ValueError if it does not fit."""
-        for name in ("actor", "critic", "optimizer", "schedule"):
+        for name in ("actor", "critic", "optimizer"):
             getattr(self, name).load_state_dict(state[name])
-        self.rng.bit_generator.state = state["rng"]
+        self.updates, self.rng.bit_generator.state = state["updates"], state["rng"]
 
 
 def gae(td_error: Tensor, done: Tensor, decay: float) -> Tensor:

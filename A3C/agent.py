@@ -30,7 +30,7 @@ class Agent:
         *,
         hidden: int,
         learning_rate: float,
-        learning_steps: int,
+        learning_steps: float,
         gamma: float,
         gae_lambda: float,
         entropy_coef: float,
@@ -74,7 +74,7 @@ class Agent:
     @torch.inference_mode()
     def act(self, obs: np.ndarray, explore: bool = True) -> np.ndarray:
         """The action for one observation [obs_dim], or one for each of a batch [batch, obs_dim]: drawn, or the mode."""
-        logits = self.actor(torch.as_tensor(obs)).numpy()
+        logits = self.actor(torch.as_tensor(obs, dtype=torch.float32)).numpy()
         if explore:  # with Gumbel noise added, the largest logit is a draw from their softmax (Gumbel 1954)
             logits = logits + self.rng.gumbel(size=logits.shape)
         return logits.argmax(axis=-1)

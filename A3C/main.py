@@ -23,29 +23,28 @@ SOLVED_SCORE = 475.0  # return at which the balance counts as learned
 SEED = 0
 
 HIDDEN = 64  # units in each of the two hidden layers
-LEARNING_RATE = 1e-3  # step size of Adam at first, α
+LEARNING_RATE = 1e-3  # step size of Adam at first, α; it falls to 0
 GAMMA = 0.99  # discount γ
 GAE_LAMBDA = 1.0  # λ of the generalised advantage; 1 gives n-step returns
 ENTROPY_COEF = 0.01  # weight of the entropy bonus, β
 MAX_GRAD_NORM = 0.5  # the longest gradient
 N_WORKERS = min(16, multiprocessing.cpu_count())  # processes, one for each core; the paper has 16
 N_STEPS = 20  # steps of a worker in one update, n
-LEARNING_STEPS = TOTAL_STEPS  # environment steps over which the learning rate falls to 0
 EVAL_EVERY = 20_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
 EVAL_EPISODES = 10  # episodes in each
 
 
 def make_env(render_mode: str | None = None) -> gym.Env:
-    return gym.wrappers.RecordEpisodeStatistics(gym.make(ENV_ID, render_mode=render_mode))
+    return harness.fit(gym.make(ENV_ID, render_mode=render_mode), "numbers", "discrete")
 
 
-def make_agent(env: gym.Env, seed: int) -> Agent:
+def make_agent(env: gym.Env, seed: int, total_steps: int = TOTAL_STEPS) -> Agent:
     return Agent(
         env.observation_space.shape[0],
         int(env.action_space.n),
         hidden=HIDDEN,
         learning_rate=LEARNING_RATE,
-        learning_steps=LEARNING_STEPS,
+        learning_steps=total_steps,
         gamma=GAMMA,
         gae_lambda=GAE_LAMBDA,
         entropy_coef=ENTROPY_COEF,
@@ -57,11 +56,11 @@ def make_agent(env: gym.Env, seed: int) -> Agent:
 
 
 def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
-    agent = run.restore(make_agent(make_env(), seed)).share()
+    agent = run.restore(make_agent(make_env(), seed, total_steps)).share()
     with contextlib.closing(workers.reports(work, N_WORKERS, agent, seed)) as reports:
         for step in run.steps(total_steps, by=N_STEPS):
             run.log(step, next(reports))  # of one update by one of the workers
-            if step % EVAL_EVERY == 0:
+            if step % EVAL_EVERY < N_STEPS:  # a multiple was passed
                 run.evaluate(step, keep_best=True)
     return agent
 

@@ -31,7 +31,7 @@ class Agent:
         *,
         hidden: int,
         learning_rate: float,
-        learning_steps: int,
+        learning_steps: float,
         gamma: float,
         retrace: bool,
         truncation: float,
@@ -52,7 +52,7 @@ class Agent:
         self.critic = Critic(obs_dim, n_actions, hidden)
         self.parameters = [*self.actor.parameters(), *self.critic.parameters()]
         self.optimizer = torch.optim.Adam(self.parameters, lr=learning_rate, fused=True)
-        self.schedule = torch.optim.lr_scheduler.LinearLR(self.optimizer, 1.0, 0.0, total_iters=learning_steps)
+        self.learning_rate, self.learning_steps, self.updates = learning_rate, learning_steps, 0
         self.rollout = Rollout(capacity, n_steps, n_envs, obs_dim, n_actions, self.rng)
         self.gamma, self.retrace, self.truncation, self.delta, self.alpha = gamma, retrace, truncation, delta, alpha
         self.entropy_coef, self.max_grad_norm, self.replay_ratio = entropy_coef, max_grad_norm, replay_ratio
@@ -60,7 +60,7 @@ class Agent:
     @torch.inference_mode()
     def act(self, obs: np.ndarray, explore: bool = True) -> np.ndarray:
         """The action for one observation [obs_dim], or one for each of a batch [batch, obs_dim]: drawn, or the mode."""
-        logits = self.actor(torch.as_tensor(obs)).numpy()
+        logits = self.actor(torch.as_tensor(obs, dtype=torch.float32)).numpy()
         if explore:  # with Gumbel noise added, the largest logit is a draw from their softmax (Gumbel 1954)
             logits = logits + self.rng.gumbel(size=logits.shape)
         return logits.argmax(axis=-1)
@@ -96,24 +96,24 @@ class Agent:
         self.optimizer.zero_grad()
         (actor_loss + critic_loss - self.entropy_coef * entropy).backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
+        self.optimizer.param_groups[0]["lr"] = self.learning_rate * max(0.0, 1 - self.updates / self.learning_steps)
         self.optimizer.step()
-        self.schedule.step()
+        self.updates += 1
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average_actor.parameters()), list(self.actor.parameters()), 1 - self.alpha)
         return {"loss/actor": actor_loss.item(), "loss/critic": critic_loss.item(), "policy/entropy": entropy.item()}
 
     def state_dict(self) -> dict:
         """All that training needs to go on. The steps since the last update are dropped, for their episode is."""
-        parts = ("actor", "average_actor", "critic", "optimizer", "schedule")
+        parts = ("actor", "average_actor", "critic", "optimizer", "rollout")
         state = {name: getattr(self, name).state_dict() for name in parts}
-        return state | {"replay": self.rollout.state_dict(), "rng": self.rng.bit_generator.state}
+        return state | {"updates": self.updates, "rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, state: dict) -> None:
         """Take over what `state_dict` returned. Raises KeyError, RuntimeError or ValueError if it does not fit."""
-        for name in ("actor", "average_actor", "critic", "optimizer", "schedule"):
+        for name in ("actor", "average_actor", "critic", "optimizer", "rollout"):
             getattr(self, name).load_state_dict(state[name])
-        self.rollout.load_state_dict(state["replay"])
-        self.rng.bit_generator.state = state["rng"]
+        self.updates, self.rng.bit_generator.state = state["updates"], state["rng"]
 
 
 def retrace(td_error: Tensor, done: Tensor, trace: Tensor, gamma: float) -> Tensor:

@@ -18,7 +18,7 @@ SOLVED_SCORE = 475.0  # return at which the balance counts as learned
 SEED = 0
 
 HIDDEN = 64  # units in each of the two hidden layers
-LEARNING_RATE = 3e-3  # step size of Adam at first, α
+LEARNING_RATE = 3e-3  # step size of Adam at first, α; it falls to 0
 GAMMA = 0.99  # discount γ
 RETRACE = True  # the critic's targets follow old steps as far as the policy would; False: to their end
 TRUNCATION = 10.0  # largest importance weight, c, with the bias corrected; infinity: neither is done
@@ -29,30 +29,27 @@ MAX_GRAD_NORM = np.inf  # the longest gradient: any, or large errors of the crit
 N_ENVS = 8  # environments, side by side
 N_STEPS = 10  # steps in each of them in one update, n
 REPLAY_RATIO = 16  # updates from old rollouts for one from new steps, on average
-LEARNING_STEPS = TOTAL_STEPS // (N_ENVS * N_STEPS) * (1 + REPLAY_RATIO)  # updates until the learning rate is 0
 CAPACITY = 32  # rollouts in the replay memory, each of N_STEPS steps in N_ENVS environments
 EVAL_EVERY = 2_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
 EVAL_EPISODES = 10  # episodes in each
 
 
 def make_env(render_mode: str | None = None) -> gym.Env:
-    return gym.wrappers.RecordEpisodeStatistics(gym.make(ENV_ID, render_mode=render_mode))
+    return harness.fit(gym.make(ENV_ID, render_mode=render_mode), "numbers", "discrete")
 
 
 def make_envs() -> gym.vector.VectorEnv:
     """All environments of the training. Where an episode ends, the next begins in the same step."""
-    same_step = {"autoreset_mode": gym.vector.AutoresetMode.SAME_STEP}
-    envs = gym.make_vec(ENV_ID, N_ENVS, vectorization_mode="sync", vector_kwargs=same_step)
-    return gym.wrappers.vector.RecordEpisodeStatistics(envs)
+    return gym.vector.SyncVectorEnv([make_env] * N_ENVS, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)
 
 
-def make_agent(env: gym.Env, seed: int) -> Agent:
+def make_agent(env: gym.Env, seed: int, total_steps: int = TOTAL_STEPS) -> Agent:
     return Agent(
         env.observation_space.shape[0],
         int(env.action_space.n),
         hidden=HIDDEN,
         learning_rate=LEARNING_RATE,
-        learning_steps=LEARNING_STEPS,
+        learning_steps=total_steps / (N_ENVS * N_STEPS) * (1 + REPLAY_RATIO),
         gamma=GAMMA,
         retrace=RETRACE,
         truncation=TRUNCATION,
@@ -70,7 +67,7 @@ def make_agent(env: gym.Env, seed: int) -> Agent:
 
 def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
     envs = make_envs()
-    agent = run.restore(make_agent(make_env(), seed))
+    agent = run.restore(make_agent(make_env(), seed, total_steps))
     obs, _ = envs.reset(seed=seed)
     for step in run.steps(total_steps, by=N_ENVS):
         action = agent.act(obs)
@@ -78,13 +75,13 @@ def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
         next_obs, done = first_obs.copy(), terminated | truncated
         if done.any():
             next_obs[done] = np.stack(info["final_obs"][done])
-            returns, lengths = info["episode"]["r"][done], info["episode"]["l"][done]
-            run.log(step, {"episode/return": returns.mean(), "episode/length": lengths.mean()})
+            episode = info["final_info"]["episode"]
+            run.log(step, {"episode/return": episode["r"][done].mean(), "episode/length": episode["l"][done].mean()})
         agent.rollout.add(obs, action, reward, next_obs, terminated, done)
         obs = first_obs
         if len(agent.rollout) == N_STEPS:
             run.log(step, agent.learn())
-        if step % EVAL_EVERY == 0:
+        if step % EVAL_EVERY < N_ENVS:  # a multiple was passed
             run.evaluate(step, keep_best=True)
     return agent
 

@@ -63,10 +63,12 @@ class Rollout:
 
     def state_dict(self) -> dict:
         """All rollouts but the one under way."""
-        return {"steps": [array[: self.taken] for array in self.steps], "taken": self.taken}
+        return {"steps": [torch.from_numpy(array[: self.taken]) for array in self.steps], "taken": self.taken}
 
     def load_state_dict(self, state: dict) -> None:
         """Take over what `state_dict` returned. Raises ValueError if it was of another capacity or shape."""
         self.size, self.taken = 0, state["taken"]
         for array, stored in zip(self.steps, state["steps"], strict=True):
-            array[: self.taken] = stored.reshape(array[: self.taken].shape)
+            if array[: self.taken].shape != stored.shape:
+                raise ValueError("the memory of rollouts has another capacity or shape")
+            array[: self.taken] = stored

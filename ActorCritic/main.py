@@ -18,25 +18,24 @@ SOLVED_SCORE = 475.0  # return at which the balance counts as learned
 SEED = 0
 
 HIDDEN = 64  # units in each of the two hidden layers
-LEARNING_RATE = 1e-3  # step size of Adam at first, α
+LEARNING_RATE = 1e-3  # step size of Adam at first, α; it falls to 0
 GAMMA = 0.99  # discount γ
 UPDATE_STEPS = 4  # environment steps in one update
-LEARNING_STEPS = TOTAL_STEPS // UPDATE_STEPS  # updates over which the learning rate falls to 0
 EVAL_EVERY = 10_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
 EVAL_EPISODES = 10  # episodes in each
 
 
 def make_env(render_mode: str | None = None) -> gym.Env:
-    return gym.wrappers.RecordEpisodeStatistics(gym.make(ENV_ID, render_mode=render_mode))
+    return harness.fit(gym.make(ENV_ID, render_mode=render_mode), "numbers", "discrete")
 
 
-def make_agent(env: gym.Env, seed: int) -> Agent:
+def make_agent(env: gym.Env, seed: int, total_steps: int = TOTAL_STEPS) -> Agent:
     return Agent(
         env.observation_space.shape[0],
         int(env.action_space.n),
         hidden=HIDDEN,
         learning_rate=LEARNING_RATE,
-        learning_steps=LEARNING_STEPS,
+        learning_steps=total_steps / UPDATE_STEPS,
         gamma=GAMMA,
         capacity=UPDATE_STEPS,
         seed=seed,
@@ -45,7 +44,7 @@ def make_agent(env: gym.Env, seed: int) -> Agent:
 
 def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
     env = make_env()
-    agent = run.restore(make_agent(env, seed))
+    agent = run.restore(make_agent(env, seed, total_steps))
     obs, _ = env.reset(seed=seed)
     for step in run.steps(total_steps):
         action = agent.act(obs)

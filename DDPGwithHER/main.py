@@ -36,8 +36,9 @@ EVAL_EPISODES = 20  # episodes in each
 
 
 def make_env(render_mode: str | None = None) -> gym.Env:
-    env = gym.wrappers.FlattenObservation(gym.make(f"gymnasium_robotics:{ENV_ID}", render_mode=render_mode))
-    return gym.wrappers.RecordEpisodeStatistics(env)  # one row: the goal achieved, the goal desired, and the rest
+    return harness.fit(
+        gym.make(f"gymnasium_robotics:{ENV_ID}", render_mode=render_mode), "goals", "continuous"
+    )  # one row: the goal achieved, the goal desired, and the rest
 
 
 def make_agent(env: gym.Env, seed: int) -> Agent:

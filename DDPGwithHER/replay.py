@@ -69,13 +69,13 @@ class ReplayBuffer:
         return Batch(*(torch.from_numpy(rows[name]) for name in Batch._fields))
 
     def state_dict(self) -> dict:
-        """What is stored, and how much was ever added. The episode under way ends: after a pause begins another."""
-        ends = np.minimum(self.ends[: len(self)], self.added)
-        return {"transitions": self.transitions[: len(self)], "added": self.added, "ends": ends}
+        """What is stored, as bytes, and how much was ever added. The episode under way ends: a pause ends it."""
+        transitions = torch.from_numpy(self.transitions[: len(self)].view(np.uint8))
+        ends = torch.from_numpy(np.minimum(self.ends[: len(self)], self.added))
+        return {"transitions": transitions, "added": self.added, "ends": ends}
 
     def load_state_dict(self, state: dict) -> None:
         """Take over what `state_dict` returned. Raises ValueError if it was of another capacity or shape."""
         self.added = state["added"]
-        if state["transitions"].shape != (len(self),) or state["transitions"].dtype != self.transitions.dtype:
-            raise ValueError("the replay memory has another capacity or shape")
-        self.transitions[: len(self)], self.ends[: len(self)] = state["transitions"], state["ends"]
+        self.transitions[: len(self)] = state["transitions"].numpy().view(self.transitions.dtype)
+        self.ends[: len(self)] = state["ends"]

@@ -36,7 +36,7 @@ EVAL_EPISODES = 20  # episodes in each
 
 
 def make_env(render_mode: str | None = None) -> gym.Env:
-    return Skills(gym.wrappers.RecordEpisodeStatistics(gym.make(ENV_ID, render_mode=render_mode)), N_SKILLS)
+    return Skills(harness.fit(gym.make(ENV_ID, render_mode=render_mode), "numbers", "continuous"), N_SKILLS)
 
 
 def make_agent(env: gym.Env, seed: int) -> Agent:
@@ -74,7 +74,7 @@ def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
             run.log(step, agent.learn())
         if step % EVAL_EVERY == 0:
             run.evaluate(step, keep_best=True)
-            run.write("skills", picture(agent, make_env(), N_SKILLS))
+            run.write("skills", picture(run.snapshot(), make_env(), N_SKILLS))
     return agent
 
 

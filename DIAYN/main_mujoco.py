@@ -45,7 +45,7 @@ def make_env(render_mode: str | None = None) -> gym.Env:
     cameras = {"camera_name": "track", "default_camera_config": FOLLOWING}  # of the film, of the window
     steps = SHOWN_STEPS if render_mode else None
     env = gym.make(main.ENV_ID, max_episode_steps=steps, render_mode=render_mode, **cameras)
-    return Skills(gym.wrappers.RecordEpisodeStatistics(env), main.N_SKILLS)
+    return Skills(harness.fit(env, "numbers", "continuous"), main.N_SKILLS)
 
 
 def evaluate(agent: main.Agent, episodes: int, seed: int, env: gym.Env | None = None) -> np.ndarray:

@@ -33,7 +33,7 @@ class Agent:
         *,
         hidden: int,
         learning_rate: float,
-        learning_steps: int,
+        learning_steps: float,
         gamma: float,
         gae_lambda: float,
         clip: float,
@@ -52,7 +52,8 @@ class Agent:
         self.critic = Critic(obs_dim, hidden)
         self.parameters = [*self.actor.parameters(), *self.critic.parameters()]
         self.optimizer = torch.optim.Adam(self.parameters, lr=learning_rate, fused=True)
-        self.schedule = torch.optim.lr_scheduler.LinearLR(self.optimizer, 1.0, 0.0, learning_steps // self.n_workers)
+        self.learning_rate, self.learning_steps, self.updates = learning_rate, learning_steps / self.n_workers, 0
+        self.box = (0, actions - 1) if isinstance(actions, int) else actions  # to which main.py clips what was drawn
         action_type = np.int64 if isinstance(actions, int) else (np.float32, len(actions[0]))
         self.rollout = Rollout(n_steps, n_envs, obs_dim, action_type)
         self.gamma, self.gae_lambda, self.clip = gamma, gae_lambda, clip
@@ -62,8 +63,8 @@ class Agent:
     @torch.inference_mode()
     def act(self, obs: np.ndarray, explore: bool = True) -> np.ndarray:
         """The action for one observation [obs_dim], or one for each of a batch [batch, obs_dim]: drawn, or the mode."""
-        policy = self.actor(torch.as_tensor(obs))
-        return (self.actor.sample(policy, self.rng) if explore else policy.mode).numpy()
+        policy = self.actor(torch.as_tensor(obs, dtype=torch.float32))
+        return self.actor.sample(policy, self.rng).numpy() if explore else policy.mode.numpy().clip(*self.box)
 
     def learn(self) -> dict[str, float]:
         """Some epochs of updates from the steps in the memory (algorithm 1). Returns what is to be drawn."""
@@ -100,8 +101,9 @@ class Agent:
         (actor_loss + critic_loss - self.entropy_coef * entropy).backward()
         average([parameter.grad for parameter in self.parameters])
         torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
+        self.optimizer.param_groups[0]["lr"] = self.learning_rate * max(0.0, 1 - self.updates / self.learning_steps)
         self.optimizer.step()
-        self.schedule.step()
+        self.updates += 1
         return {
             "loss/actor": actor_loss.item(),
             "loss/critic": critic_loss.item(),
@@ -112,15 +114,15 @@ class Agent:
 
     def state_dict(self) -> dict:
         """All that training needs to go on. The steps since the last update are dropped, for their episode is."""
-        state = {name: getattr(self, name).state_dict() for name in ("actor", "critic", "optimizer", "schedule")}
-        return state | {"rng": self.rng.bit_generator.state}
+        state = {name: getattr(self, name).state_dict() for name in ("actor", "critic", "optimizer")}
+        return state | {"updates": self.updates, "rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, state: dict) -> None:
         """Take over what `state_dict` returned. Raises KeyError, RuntimeError or ValueError if it does not fit."""
-        for name in ("actor", "critic", "optimizer", "schedule"):
+        for name in ("actor", "critic", "optimizer"):
             getattr(self, name).load_state_dict(state[name])
-        self.rng.bit_generator.state = state["rng"]  # of the first worker, who alone saves
-        if self.rank:
+        self.updates, self.rng.bit_generator.state = state["updates"], state["rng"]
+        if self.rank:  # what was saved are the random numbers of the first worker
             self.rng = np.random.Generator(self.rng.bit_generator.jumped(self.rank))
 
 

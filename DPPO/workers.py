@@ -28,7 +28,10 @@ class Follower:
     def restore(self, agent):
         """Give `agent` what the first worker's has, if that goes on with a run. Returns it."""
         if self.kept["agent"]:
-            agent.load_state_dict(self.kept["agent"])
+            try:
+                agent.load_state_dict(self.kept["agent"])
+            except Exception as error:
+                raise OSError("the first worker says why") from error
         return agent
 
     def steps(self, total_steps: int, by: int) -> Iterator[int]:
@@ -56,7 +59,8 @@ def count() -> int:
 def together(n_workers: int) -> Callable:
     """Decorator: train(run, seed, total_steps) runs in `n_workers` processes, or in as many as torchrun has started.
 
-    The first one, rank 0, has the run and tells the others about it. Raises OSError if a worker dies.
+    The first one, rank 0, has the run and tells the others about it. Raises OSError if a worker dies, and what a worker
+    that is not the first says of numbers that are not finite.
     """
 
     def decorate(train: Callable) -> Callable:
@@ -64,14 +68,20 @@ def together(n_workers: int) -> Callable:
         def train_together(run=None, seed: int = 0, total_steps: int = 0):
             others, cores = [], allowed_cores()
             try:
-                others = connect(n_workers)
+                store = connect(n_workers, others)
                 told = [run and (seed, total_steps, {name: run.kept[name] for name in ("step", "agent")})]
                 dist.broadcast_object_list(told)
                 seed, total_steps, kept = told[0]
                 return train(run or Follower(kept), seed, total_steps)
+            except FloatingPointError as error:
+                if not run:
+                    store.set("error", str(error))
+                raise
             except (dist.DistError, RuntimeError) as error:
                 if not isinstance(error, dist.DistError) and "gloo" not in str(error):
                     raise
+                if run and store.check(["error"]):
+                    raise FloatingPointError(store.get("error").decode()) from error
                 raise ConnectionError(f"a worker died, or cannot be reached ({str(error).splitlines()[0]})") from error
             finally:
                 if dist.is_initialized():
@@ -84,31 +94,35 @@ def together(n_workers: int) -> Callable:
     return decorate
 
 
-def connect(n_workers: int) -> list[subprocess.Popen]:
-    """Join the others; unless torchrun has started them, the first worker does that. Returns those that it started."""
+def connect(n_workers: int, others: list[subprocess.Popen]) -> dist.Store:
+    """Join the others; unless torchrun has started them, the first worker does that and adds them to `others`.
+
+    Returns where all workers can leave word. Raises OSError if one dies meanwhile, and harness.Stopped at Ctrl-C.
+    """
     if LAUNCHED:
         store, me, n_workers = next(dist.rendezvous("env://", timeout=TIMEOUT))
         store = dist.PrefixStore(f"restart {RESTARTS}", store)  # else the addresses of dead workers are found in it
         dist.init_process_group("gloo", store=store, rank=me, world_size=n_workers, timeout=TIMEOUT)
-        return []
+        return store
     me = int(os.environ.get("RANK", 0))
     port = int(os.environ["MASTER_PORT"]) if me else 0  # 0: any that is free
     n_workers = int(os.environ["WORLD_SIZE"]) if me else n_workers
-    store = dist.TCPStore("127.0.0.1", port, is_master=not me, timeout=TIMEOUT)
-    others = [] if me else [start(worker, n_workers, store.port) for worker in range(1, n_workers)]
+    store = dist.TCPStore("127.0.0.1", port, is_master=not me, timeout=TIMEOUT, use_libuv=False)  # Windows has none
+    if not me:
+        others += [start(worker, n_workers, store.port) for worker in range(1, n_workers)]
     if me:
         store.add("ready", 1)
     last = time.monotonic() + TIMEOUT.total_seconds()
     while not me and store.add("ready", 0) < len(others):
         time.sleep(0.02)
+        harness.check()
         if any(other.poll() is not None for other in others) or time.monotonic() > last:
-            end(others)
             raise OSError("a worker died as it started")
     cores = sorted(allowed_cores())
     if len(cores) >= n_workers:  # a core for each, as MPI has it: threads that wake up else wait for a busy one
         keep_to({cores[(store.port + me) % len(cores)]})
     dist.init_process_group("gloo", store=store, rank=me, world_size=n_workers, timeout=TIMEOUT)
-    return others
+    return store
 
 
 def allowed_cores() -> set[int]:
@@ -123,18 +137,21 @@ def keep_to(cores: set[int]) -> None:
 
 
 def start(worker: int, n_workers: int, port: int) -> subprocess.Popen:
-    """Start one of the other workers of this machine."""
+    """Start one of the other workers of this machine; Ctrl-C and its like do not reach it."""
     environment = {"RANK": str(worker), "WORLD_SIZE": str(n_workers), "MASTER_PORT": str(port)}
-    return subprocess.Popen([sys.executable, str(harness.FOLDER / "main.py")], env=os.environ | environment)
+    apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
+    return subprocess.Popen([sys.executable, str(harness.FOLDER / "main.py")], env=os.environ | environment, **apart)
 
 
 def end(others: list[subprocess.Popen]) -> None:
     """Give the other workers of this machine a moment to end by themselves, then end them."""
+    last = time.monotonic() + 0.5
     for other in others:
         try:
-            other.wait(5)
+            other.wait(max(0.0, last - time.monotonic()))
         except subprocess.TimeoutExpired:
             other.kill()
+            other.wait()
 
 
 def main(train: Callable) -> None:
@@ -143,9 +160,9 @@ def main(train: Callable) -> None:
         if RESTARTS and "--resume" not in sys.argv:
             sys.argv.append("--resume")
         return harness.main()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one sees to it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # which torchrun's workers hear; the first one sees to it
     torch.set_num_threads(1)
     try:
         train()
-    except OSError:
+    except (OSError, FloatingPointError):
         sys.exit(2)  # the first one says why

@@ -29,7 +29,7 @@ class Agent:
         *,
         hidden: int,
         learning_rate: float,
-        learning_steps: int,
+        learning_steps: float,
         gamma: float,
         batch_size: int,
         capacity: int,
@@ -37,7 +37,7 @@ class Agent:
         huber_delta: float,
         epsilon_start: float,
         epsilon_end: float,
-        epsilon_steps: int,
+        epsilon_steps: float,
         double_q: bool,
         seed: int,
     ):
@@ -46,7 +46,7 @@ class Agent:
         self.q_net = QNetwork(obs_dim, n_actions, hidden)
         self.target_net = copy.deepcopy(self.q_net).requires_grad_(False)
         self.optimizer = torch.optim.Adam(self.q_net.parameters(), lr=learning_rate, fused=True)
-        self.schedule = torch.optim.lr_scheduler.LinearLR(self.optimizer, 1.0, 0.0, total_iters=learning_steps)
+        self.learning_rate, self.learning_steps, self.updates = learning_rate, learning_steps, 0
         self.replay = ReplayBuffer(capacity, obs_dim, np.int64, self.rng)
         self.n_actions, self.gamma, self.batch_size = n_actions, gamma, batch_size
         self.tau, self.huber_delta, self.double_q, self.actions = tau, huber_delta, double_q, 0
@@ -61,7 +61,7 @@ class Agent:
     @torch.inference_mode()
     def act(self, obs: np.ndarray, explore: bool = True) -> np.ndarray:
         """The action for one observation [obs_dim], or one for each of a batch [batch, obs_dim]: ε-greedy or greedy."""
-        action = self.q_net(torch.as_tensor(obs)).argmax(dim=-1).numpy()
+        action = self.q_net(torch.as_tensor(obs, dtype=torch.float32)).argmax(dim=-1).numpy()
         if explore:
             random_action = self.rng.integers(self.n_actions, size=action.shape)
             action = np.where(self.rng.random(action.shape) < self.epsilon, random_action, action)
@@ -82,20 +82,21 @@ class Agent:
         loss = F.huber_loss(q, td_target, delta=self.huber_delta)
         self.optimizer.zero_grad()
         loss.backward()
+        self.optimizer.param_groups[0]["lr"] = self.learning_rate * max(0.0, 1 - self.updates / self.learning_steps)
         self.optimizer.step()
-        self.schedule.step()
+        self.updates += 1
         with torch.no_grad():
             torch._foreach_lerp_(list(self.target_net.parameters()), list(self.q_net.parameters()), self.tau)
         return {"loss/q": loss.item(), "policy/mean_q": q.mean().item(), "policy/epsilon": self.epsilon}
 
     def state_dict(self) -> dict:
         """All that training needs to go on."""
-        parts = ("q_net", "target_net", "optimizer", "schedule", "replay")
+        parts = ("q_net", "target_net", "optimizer", "replay")
         state = {name: getattr(self, name).state_dict() for name in parts}
-        return state | {"actions": self.actions, "rng": self.rng.bit_generator.state}
+        return state | {"actions": self.actions, "updates": self.updates, "rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, state: dict) -> None:
         """Take over what `state_dict` returned. Raises KeyError, RuntimeError or ValueError if it does not fit."""
-        for name in ("q_net", "target_net", "optimizer", "schedule", "replay"):
+        for name in ("q_net", "target_net", "optimizer", "replay"):
             getattr(self, name).load_state_dict(state[name])
-        self.actions, self.rng.bit_generator.state = state["actions"], state["rng"]
+        self.actions, self.updates, self.rng.bit_generator.state = state["actions"], state["updates"], state["rng"]

@@ -13,17 +13,16 @@ from env import BitFlipping
 import gymnasium as gym
 import numpy as np
 
-ENV_ID = "bit flipping"
+ENV_ID = "BitFlipping-v0"
 TOTAL_STEPS = 30_000  # environment steps
 SOLVED_SCORE = 0.98  # share of goals reached at which the task counts as learned
 SEED = 0
 
-N_BITS = 30  # bits, and steps in an episode
+ENV_SETTINGS = {"n_bits": 30, "max_episode_steps": 30}  # of this task; {} for another
 HER = True  # hindsight; False is DQN
 HER_K = 4  # samples with a goal relabelled for each one that keeps its own, k
 HIDDEN = 256  # units in each of the two hidden layers
-LEARNING_RATE = 2e-3  # step size of Adam at first
-LEARNING_STEPS = TOTAL_STEPS  # updates over which it falls to 0
+LEARNING_RATE = 2e-3  # step size of Adam at first; it falls to 0
 GAMMA = 0.98  # discount γ
 BATCH_SIZE = 128  # transitions in one update
 CAPACITY = 100_000  # transitions in the replay memory
@@ -33,25 +32,27 @@ LEARNING_STARTS = 1_000  # environment steps before the first update
 TRAIN_EVERY = 1  # environment steps from one update to the next
 EPSILON_START = 1.0  # chance of a random action at first, ε
 EPSILON_END = 0.02  # and in the end
-EPSILON_STEPS = 20_000  # actions over which it falls
+EPSILON_SHARE = 2 / 3  # share of the training over which it falls
 DOUBLE_Q = True  # Double DQN; False is the DQN of 2015
 EVAL_EVERY = 2_500  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
 EVAL_EPISODES = 50  # episodes in each
 
+gym.register(ENV_ID, BitFlipping)
+
 
 def make_env(render_mode: str | None = None) -> gym.Env:
-    env = gym.wrappers.TimeLimit(BitFlipping(N_BITS, render_mode), max_episode_steps=N_BITS)
-    env = gym.wrappers.FlattenObservation(env)  # into one row: goal achieved, goal desired, observation
-    return gym.wrappers.RecordEpisodeStatistics(env)
+    return harness.fit(
+        gym.make(ENV_ID, render_mode=render_mode, **ENV_SETTINGS), "goals", "discrete"
+    )  # one row: the goal achieved, the goal desired, and the rest
 
 
-def make_agent(env: gym.Env, seed: int) -> Agent:
+def make_agent(env: gym.Env, seed: int, total_steps: int = TOTAL_STEPS) -> Agent:
     agent = Agent(
         env.observation_space.shape[0],
         int(env.action_space.n),
         hidden=HIDDEN,
         learning_rate=LEARNING_RATE,
-        learning_steps=LEARNING_STEPS,
+        learning_steps=total_steps / TRAIN_EVERY,
         gamma=GAMMA,
         batch_size=BATCH_SIZE,
         capacity=CAPACITY,
@@ -59,7 +60,7 @@ def make_agent(env: gym.Env, seed: int) -> Agent:
         huber_delta=HUBER_DELTA,
         epsilon_start=EPSILON_START,
         epsilon_end=EPSILON_END,
-        epsilon_steps=EPSILON_STEPS,
+        epsilon_steps=EPSILON_SHARE * total_steps,
         double_q=DOUBLE_Q,
         seed=seed,
     )
@@ -73,7 +74,7 @@ def make_agent(env: gym.Env, seed: int) -> Agent:
 
 def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
     env = make_env()
-    agent = run.restore(make_agent(env, seed))
+    agent = run.restore(make_agent(env, seed, total_steps))
     obs, _ = env.reset(seed=seed)
     for step in run.steps(total_steps):
         action = agent.act(obs)

@@ -18,36 +18,35 @@ SOLVED_SCORE = 200.0  # return at which the landing counts as learned
 SEED = 0
 
 HIDDEN = 128  # units in each of the two hidden layers
-LEARNING_RATE = 1e-3  # step size of Adam at first; half of DQN's, as what is sampled has larger errors
-LEARNING_STEPS = TOTAL_STEPS // 8  # updates over which it falls to 0
+LEARNING_RATE = 1e-3  # step size of Adam at first; half of DQN's, as what is sampled has larger errors; it falls to 0
 GAMMA = 0.99  # discount γ
 BATCH_SIZE = 256  # transitions in one update
 CAPACITY = 100_000  # transitions in the replay memory; the oldest, of beginners, are forgotten
 PER_ALPHA = 0.4  # how much surprise counts in sampling, α: 0 is uniform; the paper's 0.6 is for errors clipped to ±1
-PER_BETA = 0.4  # how much of it the importance weights take back, β; it rises to 1 over LEARNING_STEPS
+PER_BETA = 0.4  # how much of it the importance weights take back, β; it rises to 1
 TAU = 0.02  # the target network's step towards the online network, τ
 HUBER_DELTA = 20.0  # the error beyond which the loss is linear, δ; rewards here reach ±100
 LEARNING_STARTS = 1_000  # environment steps before the first update
 TRAIN_EVERY = 8  # environment steps from one update to the next
 EPSILON_START = 1.0  # chance of a random action at first, ε
 EPSILON_END = 0.05  # and in the end
-EPSILON_STEPS = 60_000  # actions over which it falls
+EPSILON_SHARE = 0.2  # share of the training over which it falls
 DOUBLE_Q = True  # Double DQN; False is the DQN of 2015
 EVAL_EVERY = 50_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
 EVAL_EPISODES = 50  # episodes in each
 
 
 def make_env(render_mode: str | None = None) -> gym.Env:
-    return gym.wrappers.RecordEpisodeStatistics(gym.make(ENV_ID, render_mode=render_mode))
+    return harness.fit(gym.make(ENV_ID, render_mode=render_mode), "numbers", "discrete")
 
 
-def make_agent(env: gym.Env, seed: int) -> Agent:
+def make_agent(env: gym.Env, seed: int, total_steps: int = TOTAL_STEPS) -> Agent:
     return Agent(
         env.observation_space.shape[0],
         int(env.action_space.n),
         hidden=HIDDEN,
         learning_rate=LEARNING_RATE,
-        learning_steps=LEARNING_STEPS,
+        learning_steps=total_steps / TRAIN_EVERY,
         gamma=GAMMA,
         batch_size=BATCH_SIZE,
         capacity=CAPACITY,
@@ -57,7 +56,7 @@ def make_agent(env: gym.Env, seed: int) -> Agent:
         huber_delta=HUBER_DELTA,
         epsilon_start=EPSILON_START,
         epsilon_end=EPSILON_END,
-        epsilon_steps=EPSILON_STEPS,
+        epsilon_steps=EPSILON_SHARE * total_steps,
         double_q=DOUBLE_Q,
         seed=seed,
     )
@@ -65,7 +64,7 @@ def make_agent(env: gym.Env, seed: int) -> Agent:
 
 def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
     env = make_env()
-    agent = run.restore(make_agent(env, seed))
+    agent = run.restore(make_agent(env, seed, total_steps))
     obs, _ = env.reset(seed=seed)
     for step in run.steps(total_steps):
         action = agent.act(obs)

@@ -47,15 +47,13 @@ class ReplayBuffer:
         return Batch(*(torch.from_numpy(rows[name]) for name in Batch._fields))
 
     def state_dict(self) -> dict:
-        """What is stored, and how much was ever added."""
-        return {"transitions": self.transitions[: len(self)], "added": self.added}
+        """What is stored, as bytes, and how much was ever added."""
+        return {"transitions": torch.from_numpy(self.transitions[: len(self)].view(np.uint8)), "added": self.added}
 
     def load_state_dict(self, state: dict) -> None:
         """Take over what `state_dict` returned. Raises ValueError if it was of another capacity or shape."""
         self.added = state["added"]
-        if state["transitions"].shape != (len(self),) or state["transitions"].dtype != self.transitions.dtype:
-            raise ValueError("the replay memory has another capacity or shape")
-        self.transitions[: len(self)] = state["transitions"]
+        self.transitions[: len(self)] = state["transitions"].numpy().view(self.transitions.dtype)
 
 
 class SumTree:
@@ -89,10 +87,10 @@ class SumTree:
 class PrioritizedReplayBuffer(ReplayBuffer):
     """Samples i with probability P(i) = p_i / Σ p, p_i = (|δ_i| + 1e-6)^α (eq. 1). β is 1 after `beta_steps` draws."""
 
-    def __init__(self, capacity, obs_dim, action_type, rng, alpha: float, beta: float, beta_steps: int):
+    def __init__(self, capacity, obs_dim, action_type, rng, alpha: float, beta: float, beta_steps: float):
         super().__init__(capacity, obs_dim, action_type, rng)
         self.priorities, self.max_priority = SumTree(capacity), 1.0
-        self.alpha, self.beta, self.beta_step = alpha, beta, (1 - beta) / beta_steps
+        self.alpha, self.beta, self.beta_steps, self.draws = alpha, beta, beta_steps, 0
 
     def add(self, obs: np.ndarray, action: np.ndarray, reward: float, next_obs: np.ndarray, terminated: bool) -> None:
         """Store one transition with the highest priority so far, so that each is learned from at least once."""
@@ -104,8 +102,9 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         total = self.priorities.nodes[1]
         mass = (np.arange(batch_size) + self.rng.random(batch_size)) / batch_size * total  # one in each of equal parts
         index = np.minimum(self.priorities.find(mass), len(self) - 1)  # rounding may lead past the last one
-        weight = (len(self) * self.priorities.leaves[index] / total) ** -self.beta
-        self.beta = min(1.0, self.beta + self.beta_step)
+        beta = self.beta + (1 - self.beta) * min(1.0, self.draws / self.beta_steps)
+        weight = (len(self) * self.priorities.leaves[index] / total) ** -beta
+        self.draws += 1
         return self.batch(index), index, torch.from_numpy((weight / weight.max()).astype(np.float32))
 
     def update_priorities(self, index: np.ndarray, td_error: np.ndarray) -> None:
@@ -114,9 +113,10 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         self.max_priority = max(self.max_priority, float(priority.max()))
 
     def state_dict(self) -> dict:
-        return super().state_dict() | {"tree": self.priorities.nodes, "max": self.max_priority, "beta": self.beta}
+        tree = torch.from_numpy(self.priorities.nodes)
+        return super().state_dict() | {"tree": tree, "max": self.max_priority, "draws": self.draws}
 
     def load_state_dict(self, state: dict) -> None:
         super().load_state_dict(state)
         self.priorities.nodes[:] = state["tree"]
-        self.max_priority, self.beta = state["max"], state["beta"]
+        self.max_priority, self.draws = state["max"], state["draws"]

@@ -55,8 +55,8 @@ class Agent:
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=critic_learning_rate, fused=True)
         self.replay = ReplayBuffer(capacity, obs_dim, np.dtype((np.float32, action_low.shape)), self.rng)
         self.noise = Noise(noise, noise_sigma)
-        self.action_low, self.action_high = torch.tensor(action_low), torch.tensor(action_high)
-        self.center, self.half = (self.action_high + self.action_low) / 2, (self.action_high - self.action_low) / 2
+        self.action_low, self.action_high = action_low, action_high
+        self.center, self.half = torch.tensor(np.float32([action_high + action_low, action_high - action_low]) / 2)
         self.gamma, self.batch_size, self.tau = gamma, batch_size, tau
 
     @torch.inference_mode()
@@ -65,7 +65,7 @@ class Agent:
         action = self.actor(torch.as_tensor(obs, dtype=torch.float32))  # [..., action_dim]
         if explore:
             action = action + self.noise.step(self.gaussian(action.shape))
-        return (self.center + self.half * action).clamp(self.action_low, self.action_high).numpy()
+        return (self.center + self.half * action).numpy().clip(self.action_low, self.action_high)
 
     def gaussian(self, shape: tuple[int, ...]) -> Tensor:
         """Independent standard normal numbers."""

@@ -37,7 +37,7 @@ FOLLOWING = {"type": 1, "trackbodyid": 1, "distance": 4.0}  # a camera of MuJoCo
 def make_env(render_mode: str | None = None) -> gym.Env:
     """The same as main's, but that the robot does not run out of the film, nor of the window."""
     cameras = {"camera_name": "track", "default_camera_config": FOLLOWING}  # of the film, of the window
-    return gym.wrappers.RecordEpisodeStatistics(gym.make(main.ENV_ID, render_mode=render_mode, **cameras))
+    return harness.fit(gym.make(main.ENV_ID, render_mode=render_mode, **cameras), "numbers", "continuous")
 
 
 main.make_env = make_env

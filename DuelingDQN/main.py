@@ -18,8 +18,7 @@ SOLVED_SCORE = 200.0  # return at which the landing counts as learned
 SEED = 0
 
 HIDDEN = 128  # units in each of the two hidden layers
-LEARNING_RATE = 2e-3  # step size of Adam at first
-LEARNING_STEPS = TOTAL_STEPS // 8  # updates over which it falls to 0
+LEARNING_RATE = 2e-3  # step size of Adam at first; it falls to 0
 GAMMA = 0.99  # discount γ
 BATCH_SIZE = 256  # transitions in one update
 CAPACITY = 100_000  # transitions in the replay memory; the oldest, of beginners, are forgotten
@@ -29,23 +28,23 @@ LEARNING_STARTS = 1_000  # environment steps before the first update
 TRAIN_EVERY = 8  # environment steps from one update to the next
 EPSILON_START = 1.0  # chance of a random action at first, ε
 EPSILON_END = 0.05  # and in the end
-EPSILON_STEPS = 60_000  # actions over which it falls
+EPSILON_SHARE = 0.2  # share of the training over which it falls
 DOUBLE_Q = True  # Double DQN; False is the DQN of 2015
 EVAL_EVERY = 50_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
 EVAL_EPISODES = 50  # episodes in each
 
 
 def make_env(render_mode: str | None = None) -> gym.Env:
-    return gym.wrappers.RecordEpisodeStatistics(gym.make(ENV_ID, render_mode=render_mode))
+    return harness.fit(gym.make(ENV_ID, render_mode=render_mode), "numbers", "discrete")
 
 
-def make_agent(env: gym.Env, seed: int) -> Agent:
+def make_agent(env: gym.Env, seed: int, total_steps: int = TOTAL_STEPS) -> Agent:
     return Agent(
         env.observation_space.shape[0],
         int(env.action_space.n),
         hidden=HIDDEN,
         learning_rate=LEARNING_RATE,
-        learning_steps=LEARNING_STEPS,
+        learning_steps=total_steps / TRAIN_EVERY,
         gamma=GAMMA,
         batch_size=BATCH_SIZE,
         capacity=CAPACITY,
@@ -53,7 +52,7 @@ def make_agent(env: gym.Env, seed: int) -> Agent:
         huber_delta=HUBER_DELTA,
         epsilon_start=EPSILON_START,
         epsilon_end=EPSILON_END,
-        epsilon_steps=EPSILON_STEPS,
+        epsilon_steps=EPSILON_SHARE * total_steps,
         double_q=DOUBLE_Q,
         seed=seed,
     )
@@ -61,7 +60,7 @@ def make_agent(env: gym.Env, seed: int) -> Agent:
 
 def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
     env = make_env()
-    agent = run.restore(make_agent(env, seed))
+    agent = run.restore(make_agent(env, seed, total_steps))
     obs, _ = env.reset(seed=seed)
     for step in run.steps(total_steps):
         action = agent.act(obs)

@@ -47,12 +47,10 @@ class ReplayBuffer:
         return Batch(*(torch.from_numpy(rows[name]) for name in Batch._fields))
 
     def state_dict(self) -> dict:
-        """What is stored, and how much was ever added."""
-        return {"transitions": self.transitions[: len(self)], "added": self.added}
+        """What is stored, as bytes, and how much was ever added."""
+        return {"transitions": torch.from_numpy(self.transitions[: len(self)].view(np.uint8)), "added": self.added}
 
     def load_state_dict(self, state: dict) -> None:
         """Take over what `state_dict` returned. Raises ValueError if it was of another capacity or shape."""
         self.added = state["added"]
-        if state["transitions"].shape != (len(self),) or state["transitions"].dtype != self.transitions.dtype:
-            raise ValueError("the replay memory has another capacity or shape")
-        self.transitions[: len(self)] = state["transitions"]
+        self.transitions[: len(self)] = state["transitions"].numpy().view(self.transitions.dtype)

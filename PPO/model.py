@@ -20,7 +20,7 @@ class Actor(nn.Module):
         if self.discrete:
             self.logits = nn.Linear(hidden, actions)
         else:
-            low, high = torch.tensor(np.array(actions))  # [action_dim] each
+            low, high = torch.tensor(np.array(actions), dtype=torch.float32)  # [action_dim] each
             self.center, self.half_width = (low + high) / 2, (high - low) / 2
             self.mean, self.log_std = nn.Linear(hidden, len(low)), nn.Parameter(torch.zeros(len(low)))
 

@@ -39,11 +39,13 @@ class Agent:
 
     def act(self, obs: int | np.ndarray, explore: bool = True) -> np.ndarray:
         """The action for one state, or one for each of a batch of states [batch]: ε-greedy, or greedy."""
-        action = self.q(obs).argmax(axis=-1)
-        if explore:
-            random_action = self.rng.integers(self.n_actions, size=action.shape)
-            action = np.where(self.rng.random(action.shape) < self.epsilon, random_action, action)[()]
-        return action
+        q = self.q(obs)  # [..., n_actions]
+        if not explore:
+            return q.argmax(axis=-1)
+        tie_break = self.rng.random(q.shape)  # before anything is learned all actions are equally good
+        action = np.where(q == q.max(axis=-1, keepdims=True), tie_break, -1.0).argmax(axis=-1)
+        random_action = self.rng.integers(self.n_actions, size=action.shape)
+        return np.where(self.rng.random(action.shape) < self.epsilon, random_action, action)[()]
 
     def learn(self, obs: int, action: int, reward: float, next_obs: int, terminated: bool) -> dict[str, float]:
         """One update from one transition (Sutton & Barto, eq. 6.8). Returns what is to be drawn."""
@@ -59,6 +61,6 @@ class Agent:
         return {"q": self.q.values, "updates": self.updates, "rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, state: dict) -> None:
-        """Take over what `state_dict` returned. Raises ValueError if the table has another shape."""
+        """Take over what `state_dict` returned."""
         self.q.values[:] = state["q"]
         self.updates, self.rng.bit_generator.state = state["updates"], state["rng"]

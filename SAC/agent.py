@@ -51,8 +51,8 @@ class Agent:
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=critic_learning_rate, fused=True)
         self.temperature_optimizer = torch.optim.Adam(self.temperature.parameters(), lr=actor_learning_rate, fused=True)
         self.replay = ReplayBuffer(capacity, obs_dim, np.dtype((np.float32, action_low.shape)), self.rng)
-        self.action_low, self.action_high = torch.tensor(action_low), torch.tensor(action_high)
-        self.center, self.half = (self.action_high + self.action_low) / 2, (self.action_high - self.action_low) / 2
+        self.action_low, self.action_high = action_low, action_high
+        self.center, self.half = torch.tensor(np.float32([action_high + action_low, action_high - action_low]) / 2)
         self.gamma, self.batch_size, self.tau = gamma, batch_size, tau
         self.target_entropy = -len(action_low)
 
@@ -61,7 +61,7 @@ class Agent:
         """The action for one observation [obs_dim], or one for each of a batch [batch, obs_dim]."""
         noise = self.gaussian((*obs.shape[:-1], len(self.center))) * explore
         action, _ = self.actor(torch.as_tensor(obs, dtype=torch.float32), noise)  # [..., action_dim]
-        return (self.center + self.half * action).clamp(self.action_low, self.action_high).numpy()
+        return (self.center + self.half * action).numpy().clip(self.action_low, self.action_high)
 
     def gaussian(self, shape: tuple[int, ...]) -> Tensor:
         """Independent standard normal numbers."""

@@ -1,55 +1,75 @@
-"""The picture: what the table says of the cliff, as a heat map and as arrows. Nothing here is learned."""
+"""The picture: what the table says of the task, as a heat map and as arrows. Nothing here is learned."""
 
+import itertools
+
+import gymnasium as gym
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-ROWS, COLUMNS = 4, 12  # states are numbered row by row from the top left
-START, GOAL = 36, 47
-CLIFF = range(37, 47)
-MOVES, ARROWS = (-COLUMNS, 1, COLUMNS, -1), "↑→↓←"  # the environment's actions 0 to 3
+
+def grid(env: gym.Env) -> np.ndarray | None:
+    """A letter for each state [rows, columns], row by row: S start, G goal, # cliff or hole; None if it is no grid."""
+    task = env.unwrapped
+    if hasattr(task, "_cliff"):  # CliffWalking
+        letters = np.where(task._cliff, "#", "·")
+        letters[-1, [0, -1]] = "S", "G"
+        return letters
+    letters = np.array(getattr(task, "desc", [[]])).astype(str)
+    if letters.size != env.observation_space.n:  # Taxi's map shows less than its states
+        return None
+    return np.where(letters == "H", "#", np.where(letters == "F", "·", letters))  # FrozenLake
 
 
-def greedy_path(q: np.ndarray) -> list[int]:
-    """States from the start along the greedy actions of q [n_states, n_actions], to the goal, the cliff or a loop."""
-    path = [START]
-    while path[-1] != GOAL and path[-1] not in CLIFF:
-        row, column = divmod(path[-1], COLUMNS)
-        action = int(q[path[-1]].argmax())
-        at_wall = (row == 0, column == COLUMNS - 1, row == ROWS - 1, column == 0)[action]
-        state = path[-1] if at_wall else path[-1] + MOVES[action]
-        if state in path:
-            break
-        path.append(state)
+def greedy_path(agent, env: gym.Env) -> list[int]:
+    """States of one episode without exploration."""
+    obs, _ = env.reset(seed=0)
+    path, done = [int(obs)], False
+    while not done:
+        obs, _, terminated, truncated, _ = env.step(agent.act(obs, explore=False))
+        path.append(int(obs))
+        done = terminated or truncated
     return path
 
 
-def beside_cliff(path: list[int]) -> int:
-    """How many steps of the path run right above the cliff."""
-    return sum(state + COLUMNS in CLIFF for state in path)
+def beside_cliff(agent, env: gym.Env) -> int:
+    """How many states of the greedy path are right above the cliff; 0 where there is none."""
+    letters = grid(env)
+    if letters is None:
+        return 0
+    below = np.append(letters.flat[letters.shape[1] :], [""] * letters.shape[1])
+    return sum(below[state] == "#" and letters.flat[state] != "#" for state in greedy_path(agent, env))
 
 
-def arrows(q: np.ndarray) -> str:
-    """The greedy path as text: an arrow on each cell of it, S and G at its ends, the cliff as #."""
-    cells = ["#" if state in CLIFF else "·" for state in range(ROWS * COLUMNS)]
-    for state in greedy_path(q):
-        cells[state] = ARROWS[q[state].argmax()]
-    cells[GOAL] = "G"
-    return "\n".join(" ".join(cells[row * COLUMNS : (row + 1) * COLUMNS]) for row in range(ROWS))
+def arrows(agent, env: gym.Env) -> str:
+    """The greedy path as text: an arrow on each cell of it; or the numbers of its states, where there is no grid."""
+    path, letters = greedy_path(agent, env), grid(env)
+    if letters is None:
+        return "greedy path: " + " ".join(map(str, path))
+    moves = {1: "→", -1: "←", letters.shape[1]: "↓", -letters.shape[1]: "↑"}
+    for state, following in itertools.pairwise(path):
+        letters.flat[state] = moves.get(following - state, letters.flat[state])
+    return "\n".join(" ".join(row) for row in letters)
 
 
-def heat_map(q: np.ndarray) -> np.ndarray:
-    """max Q of each state as colour, with the greedy path drawn over it: bytes [height, width, 3]."""
+def heat_map(agent, env: gym.Env) -> np.ndarray:
+    """max Q of each state as colour with the greedy path drawn over it, or as height: bytes [height, width, 3]."""
+    path, letters, best = greedy_path(agent, env), grid(env), agent.q.values.max(axis=1)
     figure = Figure(figsize=(8, 3.2), layout="constrained")
-    axes = figure.add_subplot(title="max Q(s, a) and the greedy path", xticks=[], yticks=[])
-    best = q.max(axis=1)
-    best[[*CLIFF, GOAL]] = np.nan  # never left, so never learned
-    image = axes.imshow(best.reshape(ROWS, COLUMNS))
-    figure.colorbar(image, label="expected return", shrink=0.7)
-    for state, text in (*((state, "cliff") for state in CLIFF), (GOAL, "goal")):
-        axes.text(state % COLUMNS, state // COLUMNS + 0.3, text, ha="center", va="center", fontsize=8)
-    rows, columns = np.divmod(greedy_path(q), COLUMNS)
-    axes.plot(columns, rows, color="tab:red", marker="o", markersize=4)
+    axes = figure.add_subplot(title="max Q(s, a) and the greedy path")
+    if letters is None:
+        axes.set(xlabel="state", ylabel="expected return")
+        axes.plot(best, ".", color="tab:blue")
+        axes.plot(path, best[path], color="tab:red", marker="o", markersize=4)
+    else:
+        axes.set(xticks=[], yticks=[])
+        best[np.isin(letters.ravel(), ("#", "G"))] = np.nan  # never left, so never learned
+        figure.colorbar(axes.imshow(best.reshape(letters.shape)), label="expected return", shrink=0.7)
+        for (row, column), letter in np.ndenumerate(letters):
+            if letter in "#G":
+                axes.text(column, row, "goal" if letter == "G" else letter, ha="center", va="center", fontsize=8)
+        rows, columns = np.divmod(path, letters.shape[1])
+        axes.plot(columns, rows, color="tab:red", marker="o", markersize=4)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]

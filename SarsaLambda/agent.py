@@ -46,11 +46,13 @@ class Agent:
 
     def act(self, obs: int | np.ndarray, explore: bool = True) -> np.ndarray:
         """The action for one state, or one for each of a batch of states [batch]: ε-greedy, or greedy."""
-        action = self.q(obs).argmax(axis=-1)
-        if explore:
-            random_action = self.rng.integers(self.n_actions, size=action.shape)
-            action = np.where(self.rng.random(action.shape) < self.epsilon, random_action, action)[()]
-        return action
+        q = self.q(obs)  # [..., n_actions]
+        if not explore:
+            return q.argmax(axis=-1)
+        tie_break = self.rng.random(q.shape)  # before anything is learned all actions are equally good
+        action = np.where(q == q.max(axis=-1, keepdims=True), tie_break, -1.0).argmax(axis=-1)
+        random_action = self.rng.integers(self.n_actions, size=action.shape)
+        return np.where(self.rng.random(action.shape) < self.epsilon, random_action, action)[()]
 
     def begin_episode(self) -> None:
         """Forget the traces: no credit flows from one episode into another."""
@@ -79,6 +81,6 @@ class Agent:
         return {"q": self.q.values, "updates": self.updates, "rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, state: dict) -> None:
-        """Take over what `state_dict` returned. Raises ValueError if the table has another shape."""
+        """Take over what `state_dict` returned."""
         self.q.values[:] = state["q"]
         self.updates, self.rng.bit_generator.state = state["updates"], state["rng"]

@@ -36,7 +36,7 @@ EVAL_EPISODES = 20  # episodes in each
 
 
 def make_env(render_mode: str | None = None) -> gym.Env:
-    return gym.wrappers.RecordEpisodeStatistics(gym.make(ENV_ID, render_mode=render_mode))
+    return harness.fit(gym.make(ENV_ID, render_mode=render_mode), "numbers", "continuous")
 
 
 def make_agent(env: gym.Env, seed: int) -> Agent:

@@ -51,6 +51,7 @@ class Agent:
         self.actor = Actor(obs_dim, actions, hidden)
         self.critic = Critic(obs_dim, hidden)
         self.optimizer = torch.optim.Adam(self.critic.parameters(), lr=learning_rate, fused=True)
+        self.box = (0, actions - 1) if isinstance(actions, int) else actions  # to which main.py clips what was drawn
         action_type = np.int64 if isinstance(actions, int) else (np.float32, len(actions[0]))
         self.rollout = Rollout(n_steps, n_envs, obs_dim, action_type)
         self.gamma, self.gae_lambda, self.delta, self.damping = gamma, gae_lambda, delta, damping
@@ -60,8 +61,8 @@ class Agent:
     @torch.inference_mode()
     def act(self, obs: np.ndarray, explore: bool = True) -> np.ndarray:
         """The action for one observation [obs_dim], or one for each of a batch [batch, obs_dim]: drawn, or the mode."""
-        policy = self.actor(torch.as_tensor(obs))
-        return (self.actor.sample(policy, self.rng) if explore else policy.mode).numpy()
+        policy = self.actor(torch.as_tensor(obs, dtype=torch.float32))
+        return self.actor.sample(policy, self.rng).numpy() if explore else policy.mode.numpy().clip(*self.box)
 
     def learn(self) -> dict[str, float]:
         """One update of the actor and some epochs of the critic's (section 6). Returns what is to be drawn."""

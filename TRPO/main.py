@@ -34,14 +34,12 @@ EVAL_EPISODES = 40  # episodes in each
 
 
 def make_env(render_mode: str | None = None) -> gym.Env:
-    return gym.wrappers.RecordEpisodeStatistics(gym.make(ENV_ID, render_mode=render_mode))
+    return harness.fit(gym.make(ENV_ID, render_mode=render_mode), "numbers", "any")
 
 
 def make_envs() -> gym.vector.VectorEnv:
     """All environments of the training. Where an episode ends, the next begins in the same step."""
-    same_step = {"autoreset_mode": gym.vector.AutoresetMode.SAME_STEP}
-    envs = gym.make_vec(ENV_ID, N_ENVS, vectorization_mode="sync", vector_kwargs=same_step)
-    return gym.wrappers.vector.RecordEpisodeStatistics(envs)
+    return gym.vector.SyncVectorEnv([make_env] * N_ENVS, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)
 
 
 def make_agent(env: gym.Env, seed: int) -> Agent:
@@ -71,17 +69,18 @@ def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
     obs, _ = envs.reset(seed=seed)
     for step in run.steps(total_steps, by=N_ENVS):
         action = agent.act(obs)
-        first_obs, reward, terminated, truncated, info = envs.step(action)
+        # The task gets an action that it allows. The memory keeps the one that was drawn, whose probability is known.
+        first_obs, reward, terminated, truncated, info = envs.step(action.clip(*agent.box))
         next_obs, done = first_obs.copy(), terminated | truncated
         if done.any():
             next_obs[done] = np.stack(info["final_obs"][done])
-            returns, lengths = info["episode"]["r"][done], info["episode"]["l"][done]
-            run.log(step, {"episode/return": returns.mean(), "episode/length": lengths.mean()})
+            episode = info["final_info"]["episode"]
+            run.log(step, {"episode/return": episode["r"][done].mean(), "episode/length": episode["l"][done].mean()})
         agent.rollout.add(obs, action, reward, next_obs, terminated, done)
         obs = first_obs
         if len(agent.rollout) == N_STEPS:
             run.log(step, agent.learn())
-        if step % EVAL_EVERY == 0:
+        if step % EVAL_EVERY < N_ENVS:  # a multiple was passed
             run.evaluate(step, keep_best=True)
     return agent
 

@@ -30,12 +30,27 @@ def run(folder: str, path: Path, *arguments: str, main: str = "main.py") -> dict
     return json.loads((path / "result.json").read_text()) | {"seconds": round(seconds, 1)}
 
 
-def run_all(tasks: list[tuple[str, int]], jobs: int, *arguments: str) -> Iterator[tuple[str, int, dict, dict]]:
-    """Run all (folder, seed), `jobs` at a time; yields folder, seed, result and curves {tag: [[step, value], ...]}."""
+def run_once(folder: str, path: Path, seed: int, *arguments: str) -> dict:
+    """As `run`, but a run that is in `path` already is read, and one that was stopped there goes on."""
+    kept = path / "timed.json"
+    if not kept.exists():
+        begun = ("--resume",) if (path / "checkpoint.pt").exists() else ("--seed", str(seed))
+        result = run(folder, path, *begun, *arguments) | ({"seconds": None} if "--resume" in begun else {})
+        kept.write_text(json.dumps(result))
+    return json.loads(kept.read_text())
+
+
+def run_all(
+    tasks: list[tuple[str, int]], jobs: int, *arguments: str, runs: Path | None = None
+) -> Iterator[tuple[str, int, dict, dict]]:
+    """Run all (folder, seed), `jobs` at a time; yields folder, seed, result and curves {tag: [[step, value], ...]}.
+
+    With `runs` they stay in runs/FOLDER/SEED, so that the same call goes on where it was stopped.
+    """
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(jobs) as pool:
-        paths = [Path(scratch) / f"{i}" for i in range(len(tasks))]
+        paths = [(runs.resolve() if runs else Path(scratch)) / folder / str(seed) for folder, seed in tasks]
         waiting = [
-            pool.submit(run, folder, path, "--seed", str(seed), *arguments)
+            pool.submit(run_once, folder, path, seed, *arguments)
             for (folder, seed), path in zip(tasks, paths, strict=True)
         ]
         for (folder, seed), path, result in zip(tasks, paths, waiting, strict=True):

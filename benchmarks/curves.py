@@ -1,14 +1,16 @@
 """Train a folder with many seeds; keep the results, draw its learning curve, renew the READMEs.
 
-    python benchmarks/curves.py FOLDER ... [--seeds 10] [--jobs 2] [--timed 3]
+    python benchmarks/curves.py FOLDER ... [--seeds 10] [--first 0] [--jobs 2] [--timed 3] [--runs DIR]
 
 Writes benchmarks/results/FOLDER.json and FOLDER/curve.svg. With two jobs on two cores each run takes longer than alone:
 the seconds of the progress table are the median of the first --timed seeds, run once more one at a time. --seeds 0
-keeps the runs there are and measures the seconds only.
+keeps the runs there are and measures the seconds only. With --runs the runs stay in DIR, and the same command goes on
+where it was stopped.
 """
 
 import argparse
 import json
+from pathlib import Path
 
 import numpy as np
 import readme
@@ -19,18 +21,18 @@ from matplotlib.figure import Figure
 rcParams["svg.hashsalt"] = "curve"  # the same data, the same file
 
 
-def measure(folder: str, seeds: int, jobs: int, timed: int) -> dict:
-    """Results and curves of seeds 0, 1, ..., and the time that one run takes alone."""
+def measure(folder: str, seeds: range, jobs: int, timed: int, runs: Path | None) -> dict:
+    """Results and curves of all `seeds`, and the time that one run takes alone."""
     path = RESULTS / f"{folder}.json"
     data = json.loads(path.read_text()) if path.exists() else {"runs": [], "seconds": []}
     if seeds:
         data = {"runs": [], "seconds": []}
-    for _, seed, result, curves in run_all([(folder, seed) for seed in range(seeds)], jobs):
+    for _, seed, result, curves in run_all([(folder, seed) for seed in seeds], jobs, runs=runs):
         solved = "solved" if result["solved"] else "NOT solved"
-        print(f"{folder} seed {seed}: {result['score']:.2f} {solved}, {result['seconds']:.0f} s", flush=True)
+        print(f"{folder} seed {seed}: {result['score']:.2f} {solved}, {result['seconds']} s", flush=True)
         data["runs"].append({"seed": seed, "result": result, "curves": curves})
-    alone = [result["seconds"] for _, _, result, _ in run_all([(folder, seed) for seed in range(timed)], 1)]
-    seconds = alone or data["seconds"] or [run["result"]["seconds"] for run in data["runs"]]
+    alone = [result["seconds"] for _, _, result, _ in run_all([(folder, seed) for seed in seeds[:timed]], 1)]
+    seconds = alone or data["seconds"] or [run["result"]["seconds"] for run in data["runs"] if run["result"]["seconds"]]
     return {"machine": machine(), "seconds": seconds, "runs": data["runs"]}
 
 
@@ -68,12 +70,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", choices=FOLDERS, metavar="FOLDER")
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--timed", type=int, default=3)
+    parser.add_argument("--runs", type=Path)
     args = parser.parse_args()
     RESULTS.mkdir(exist_ok=True)
     for folder in args.folders:
-        data = measure(folder, args.seeds, args.jobs, args.timed)
+        data = measure(folder, range(args.first, args.first + args.seeds), args.jobs, args.timed, args.runs)
         (RESULTS / f"{folder}.json").write_text(json.dumps(data))
         draw(folder, data)
         readme.main()

@@ -7,7 +7,20 @@ from types import ModuleType, SimpleNamespace
 
 import lineage
 
-ROOMS = ("harness", "model", "replay", "noise", "env", "picture", "workers", "agent", "main")
+ROOMS = (
+    "startup",
+    "checkpoint",
+    "spaces",
+    "harness",
+    "model",
+    "replay",
+    "noise",
+    "env",
+    "picture",
+    "workers",
+    "agent",
+    "main",
+)
 
 
 def load(folder: str) -> SimpleNamespace:
@@ -54,6 +67,7 @@ def train(rooms: SimpleNamespace, path, steps: int, seed: int = 0, resume: bool 
     with importable(rooms.harness.FOLDER.name, rooms):
         agent = rooms.main.train(run, run.kept["seed"], run.kept["total_steps"])
     run.save()
+    run.lock.release()
     return agent
 
 

@@ -3,8 +3,8 @@
     python tests/lineage.py twins          rewrite the copies from the first folder of the lineage that holds the piece
     python tests/lineage.py diff FOLDER    a folder against its parent
 
-A piece is a whole harness.py, or a function, a method, or the head of a class (its docstring, what stands before the
-first method) in another file. A piece that a child has from its parent is a twin, unless DIFFERS names it.
+A piece is a whole file of the plumbing, or a function, a method, or the head of a class (its docstring, what stands
+before the first method) in another file. A piece that a child has from its parent is a twin, unless DIFFERS names it.
 """
 
 import ast
@@ -67,11 +67,11 @@ DIFFERS = {  # what the child's algorithm changes
         "model.py": {"Actor", "Actor.__init__", "Actor.forward"},
         "replay.py": {"Batch", "Rollout", "Rollout.__init__"},
         "agent.py": {"Agent", "Agent.__init__", "Agent.act", "Agent.learn"},
-        "main.py": {"make_agent"},
+        "main.py": {"make_env", "make_agent", "train"},
     },
     "TRPO": {
         "agent.py": {"Agent", "Agent.__init__", "Agent.learn", "Agent.state_dict", "Agent.load_state_dict"},
-        "main.py": {"make_agent"},
+        "main.py": {"make_agent", "train"},
     },
     "DPPO": {
         "agent.py": {"Agent", "Agent.__init__", "Agent.learn", "Agent.update", "Agent.load_state_dict"},
@@ -133,6 +133,7 @@ DIFFERS = {  # what the child's algorithm changes
         "main_mujoco.py": {"make_env"},
     },
 }
+PLUMBING = ("startup.py", "harness.py", "checkpoint.py", "spaces.py")  # the same files in every folder
 EVERYWHERE = {"main.py": {"evaluate"}, "replay.py": {"ReplayBuffer"}}  # twins also from root to root
 ALSO = [  # twins that differ from the parents of both
     ("DQNwithHER", "DDPGwithHER", "main.py", "evaluate"),
@@ -164,7 +165,7 @@ def text(source: str, name: str) -> str:
 
 def twins() -> list[tuple[str, str, str, str]]:
     """All (folder that holds it first, folder that copies it, file, piece); piece "" is the whole file."""
-    result = [(FOLDERS[0], folder, "harness.py", "") for folder in FOLDERS[1:]]
+    result = [(FOLDERS[0], folder, file, "") for folder in FOLDERS[1:] for file in PLUMBING]
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).glob("*.py")):
             for name in pieces(path.read_text()):
@@ -178,7 +179,7 @@ def twins() -> list[tuple[str, str, str, str]]:
 
 def held(folder: str | None, file: str, name: str) -> bool:
     path = ROOT / str(folder) / file
-    return file != "harness.py" and path.exists() and name in pieces(path.read_text())
+    return file not in PLUMBING and path.exists() and name in pieces(path.read_text())
 
 
 def same(first: str, copy: str, file: str, name: str) -> bool:

@@ -8,7 +8,7 @@ import pytest
 CHILDREN = [folder for folder in lineage.FOLDERS if lineage.PARENT[folder]]
 AGENT_LINES = {  # that may differ from the parent's
     "Sarsa": 15, "SarsaLambda": 30, "DuelingDQN": 0, "DQNwithPER": 25, "ActorCritic": 50, "A2C": 45, "A3C": 65,
-    "ACER": 120, "PPO": 60, "TRPO": 105, "DPPO": 30, "TD3": 30, "SAC": 60, "DQNwithHER": 0, "DDPGwithHER": 15,
+    "ACER": 120, "PPO": 62, "TRPO": 105, "DPPO": 30, "TD3": 30, "SAC": 60, "DQNwithHER": 0, "DDPGwithHER": 15,
     "DIAYN": 45,
 }  # fmt: skip
 
@@ -56,7 +56,7 @@ def test_the_diff_to_the_parent_stays_small(folder, capsys):
     counts = {file: len(lineage.changes(parent, folder, file)) for file in sorted(files)}
     with capsys.disabled():
         print(f"\n{parent} -> {folder}: lines that differ: {counts}")
-    assert counts["harness.py"] == 0
+    assert not any(counts[file] for file in lineage.PLUMBING)
     assert counts["agent.py"] <= AGENT_LINES[folder]
 
 
@@ -70,12 +70,13 @@ def test_no_folder_imports_from_another(folder):
         "datetime",
         "functools",
         "importlib",
-        "io",
+        "itertools",
         "json",
         "math",
         "multiprocessing",
         "os",
         "pathlib",
+        "re",
         "signal",
         "subprocess",
         "sys",
@@ -83,6 +84,8 @@ def test_no_folder_imports_from_another(folder):
     outside |= {
         "time",
         "typing",
+        "zipfile",
+        "filelock",
         "gymnasium",
         "imageio",
         "matplotlib",
@@ -118,7 +121,7 @@ def test_every_room_keeps_to_its_work(folder):
             assert not imports(path) & {"gymnasium", "tensorboardX", "tqdm", "pathlib", "os", "io", "harness"}, path
         if path.name == "main.py":
             assert not imports(path) & {"torch", "argparse", "pathlib", "os", "io", "sys"}, path
-        if path.name == "harness.py":
+        if path.name in lineage.PLUMBING:
             assert not imports(path) & {"agent", "model", "replay", "env", "main"}, path
 
 
@@ -129,4 +132,5 @@ def test_a_folder_is_short_enough_to_read(folder):
         return len(path.read_text().splitlines()) if path.exists() else 0
 
     assert sum(map(lines, ("model.py", "replay.py", "noise.py", "agent.py", "main.py"))) < 350
-    assert lines("harness.py") < 220
+    assert lines("harness.py") < 280
+    assert sum(map(lines, lineage.PLUMBING)) < 600

@@ -1,0 +1,144 @@
+"""What a run leaves on the disk, so that nothing is lost. Nothing of learning, and the same file in every folder."""
+
+import contextlib
+import itertools
+import os
+import time
+import zipfile
+from pathlib import Path
+
+from startup import FOLDER, refuse
+
+import filelock
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+KINDS = {"algorithm": str, "env_id": str, "seed": int, "total_steps": int, "settings": dict, "step": int, "agent": dict}
+KINDS |= {"train_seconds": float, "best_score": float, "best": dict, "evaluating": dict}
+torch.serialization.add_safe_globals([np._core.multiarray._reconstruct, np.ndarray, np.dtype, bytes])
+torch.serialization.add_safe_globals(list({type(np.dtype(code)) for code in "?bBhHiIlLqQfd"}))
+
+
+def new_folder(path: Path | None, seed: int) -> Path:
+    """Make `path`, or else a folder in runs/ that no other process has."""
+    if path:
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+    runs = FOLDER / "runs"
+    runs.mkdir(exist_ok=True)
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-seed{seed}"
+    for path in itertools.chain([runs / name], (runs / f"{name}-{i}" for i in itertools.count(2))):
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
+            return path
+    raise AssertionError("one of them is free")
+
+
+def settings_of(task) -> dict[str, bool | int | float | str]:
+    """The constants of main.py; what is no plain number as text."""
+    constants = {name: value for name, value in vars(task).items() if name.isupper()}
+    plain = {
+        k: v for k, v in constants.items() if isinstance(v, int | str) or (isinstance(v, float) and abs(v) < np.inf)
+    }
+    return {name: plain.get(name, repr(value)) for name, value in constants.items()}
+
+
+def changes(before: dict, now: dict, path: Path) -> list[str]:
+    """Settings that are no longer as they were for the run in `path`, a line each. Some can have no other value."""
+    lines = [f"{name} {before.get(name)!r} -> {value!r}" for name, value in now.items() if before.get(name) != value]
+    for line in lines:
+        if line.startswith(("ENV_ID ", "SEED ")):
+            refuse(f"the run in {path} had another setting in main.py: {line}; change it back, or begin a new run")
+    return lines
+
+
+def find(path: Path | None) -> Path:
+    """The run folder `path`, or else the newest in runs/; there is a checkpoint in it."""
+    files = [path / "checkpoint.pt"] if path else sorted(FOLDER.glob("runs/*/checkpoint.pt"))
+    if not files:
+        refuse(f"no trained agent in {FOLDER / 'runs'} yet; train one: python main.py")
+    if not files[-1].is_file():
+        refuse(f"{files[-1]} is not there")
+    return files[-1].parent
+
+
+def lock(path: Path) -> filelock.FileLock:
+    """Keep all other processes from training the run in `path`, until this one ends, however it does."""
+    held = filelock.FileLock(path / ".lock")
+    try:
+        held.acquire(timeout=0)
+    except filelock.Timeout:
+        refuse(f"the run in {path} is being trained by another process")
+    return held
+
+
+def load(path: Path) -> dict:
+    """What the checkpoint in `path` holds. Every byte is checked, and nothing in it is executed."""
+    file = path / "checkpoint.pt"
+    try:
+        with zipfile.ZipFile(file) as archive:  # torch does not look at the checksums
+            if damaged := archive.testzip():
+                raise ValueError(damaged)
+        kept = torch.load(file, weights_only=True)
+        algorithm = kept["algorithm"]
+        if not all(isinstance(kept[name], kind) for name, kind in KINDS.items()) or not kept["agent"]:
+            raise ValueError("other entries than this version has")
+    except Exception:  # there are many ways to say that a file cannot be read
+        refuse(f"{file} is damaged, or no checkpoint of this version")
+    if algorithm != FOLDER.name:
+        refuse(f"{file} is of {algorithm}, not of {FOLDER.name}")
+    return kept
+
+
+def fill(agent, state: dict, path: Path, changed: list[str]) -> None:
+    """Give `agent` what a checkpoint holds; what main.py sets for its optimizers stays. `changed`: other settings."""
+    optimizers = [part for part in vars(agent).values() if isinstance(part, torch.optim.Optimizer)]
+    groups = [{k: v for k, v in optimizer.param_groups[0].items() if k != "params"} for optimizer in optimizers]
+    try:
+        agent.load_state_dict(state)
+        if not same(agent.state_dict(), state):  # NumPy and Python take much without a word
+            raise ValueError("other shapes or kinds of numbers")
+    except Exception as error:
+        settings = f"main.py ({', '.join(changed)})" if changed else "main.py"
+        refuse(f"{path} does not fit the settings in {settings}: {str(error).split(chr(10))[0]}")
+    for optimizer, group in zip(optimizers, groups, strict=True):
+        optimizer.param_groups[0].update(group)
+
+
+def same(a: object, b: object) -> bool:
+    """Whether two states have the same entries, of the same kinds and shapes, to the last number."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, Tensor | np.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and bool((a == b).all())
+    return a == b
+
+
+def write(kept: dict, path: Path) -> None:
+    """Write a checkpoint if the agent is sound: beside the last one, then over it, so that there is always one."""
+    for name, part in kept["agent"].items():
+        for leaf in tree_leaves(part):
+            numbers = torch.from_numpy(leaf) if isinstance(leaf, np.ndarray) else leaf
+            if isinstance(numbers, Tensor) and numbers.is_floating_point() and not numbers.isfinite().all():
+                raise FloatingPointError(f"a number in the agent's {name} is not finite")
+    new = path / "checkpoint.pt.tmp"
+    try:
+        with new.open("wb") as file:
+            torch.save(kept, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except (OSError, RuntimeError) as error:  # torch says only that less was written than it wanted to
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
+    for pause in (0.05, 0.2, 0.5):  # Windows lets no file be replaced while another program reads it
+        with contextlib.suppress(PermissionError):
+            return os.replace(new, path / "checkpoint.pt")
+        time.sleep(pause)
+    return os.replace(new, path / "checkpoint.pt")
