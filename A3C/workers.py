@@ -2,6 +2,7 @@
 
 import contextlib
 import multiprocessing.connection
+import multiprocessing.resource_tracker
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ def reports(work: Callable, n_workers: int, *arguments: object) -> Iterator[dict
     and harness.Stopped at Ctrl-C.
     """
     context = torch.multiprocessing.get_context("spawn")  # the one way that Linux, macOS and Windows have in common
+    multiprocessing.resource_tracker.ensure_running()  # which would undo what `deaf` does
     workers = {}
     try:
         for rank in range(n_workers):

@@ -120,8 +120,12 @@ def same(a: object, b: object) -> bool:
     return a == b
 
 
-def write(kept: dict, path: Path) -> None:
-    """Write a checkpoint if the agent is sound: beside the last one, then over it, so that there is always one."""
+def write(kept: dict, path: Path, patience: float) -> None:
+    """Write a checkpoint if the agent is sound: beside the last one, then over it, so that there is always one.
+
+    Windows lets no file be replaced while another program reads it: tries for as many seconds as `patience` has. Raises
+    FloatingPointError at numbers that are not finite, and OSError if it cannot be written.
+    """
     for name, part in kept["agent"].items():
         for leaf in tree_leaves(part):
             numbers = torch.from_numpy(leaf) if isinstance(leaf, np.ndarray) else leaf
@@ -137,8 +141,11 @@ def write(kept: dict, path: Path) -> None:
         with contextlib.suppress(OSError):
             new.unlink()
         raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
-    for pause in (0.05, 0.2, 0.5):  # Windows lets no file be replaced while another program reads it
-        with contextlib.suppress(PermissionError):
+    last = time.monotonic() + patience
+    while True:
+        try:
             return os.replace(new, path / "checkpoint.pt")
-        time.sleep(pause)
-    return os.replace(new, path / "checkpoint.pt")
+        except PermissionError:
+            if time.monotonic() > last:
+                raise
+            time.sleep(0.05)

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from tqdm import tqdm
 FINAL_EPISODES = 100  # the score is the mean over this many fresh episodes
 CHOICE_SEED, FINAL_SEED = 1_000_000, 2_000_000  # added to the seed: training, choosing and scoring share no episode
 SAVE_SECONDS = 30.0  # from one checkpoint to the next; 50 times what the last one took, if that is more
-FAILED_SAVES = 3  # in a row, after which a checkpoint that another program keeps from being replaced ends the run
+FAILED_SAVES = 3  # in a row that a run survives, when another program keeps the checkpoint from being replaced
 MEMORY = ("replay", "rollout")  # parts of agents that may be large, and that take no part in acting
 fit = spaces.fit  # for main.py
 signals: list[int] = []  # those that asked to stop
@@ -64,11 +65,12 @@ class Run:
             self.kept |= {"train_seconds": 0.0, "best_score": -math.inf, "best": {}, "evaluating": {}}
         self.kept |= {"total_steps": total, "settings": settings}
         self.task, self.path, self.agent, self.values, self.shown = task, path, None, {}, {}
-        self.step = self.last_step = self.evaluated = self.kept["step"]
+        self.step = self.under_way = self.last_step = self.evaluated = self.kept["step"]  # those that are done
         self.failed = 0
 
     def restore(self, agent):
         """Tie `agent` to this run, to be saved with it; after --resume give it back all it had. Returns it."""
+        check()
         if resumed := bool(self.kept["agent"]):
             checkpoint.fill(agent, self.kept["agent"], self.path, self.changed)
             for line in self.changed:
@@ -97,14 +99,15 @@ class Run:
         with self.bar:
             while self.step < total_steps:
                 check()
-                self.step += by
-                yield self.step
+                self.under_way = self.step + by
+                yield self.under_way
+                self.step = self.under_way
                 if self.step - self.last_step >= min(1000, total_steps // 500):
                     self.draw()
                     if time.perf_counter() - self.last_save > self.pause:
                         self.save()
             self.draw()
-            self.save()
+            self.save(last=True)
 
     def log(self, step: int, values: dict[str, float]) -> None:
         """Note values for the curves. A point is the mean of all that was noted since the point before it."""
@@ -115,7 +118,7 @@ class Run:
 
     def evaluate(self, step: int, keep_best: bool = False) -> None:
         """Draw the agent's score as it is now. With `keep_best` the best agent seen is the one that counts."""
-        self.kept["evaluating"] = {"keep_best": keep_best}
+        self.step, self.kept["evaluating"] = step, {"keep_best": keep_best}  # this step is done but for the evaluation
         agent, seed = self.snapshot(), CHOICE_SEED + self.kept["seed"]
         score = float(self.task.evaluate(agent, self.task.EVAL_EPISODES, seed).mean())
         self.write("eval/score", score)
@@ -154,16 +157,16 @@ class Run:
         self.kept["train_seconds"] += seconds
         self.values, self.last_step, self.last_time = {}, self.step, time.perf_counter()
 
-    def save(self) -> None:
-        """Write a checkpoint."""
+    def save(self, last: bool = False) -> None:
+        """Write a checkpoint. One that cannot be replaced now may be at the next save, unless this is the `last`."""
         begin = time.perf_counter()
         self.kept |= {"step": self.step, "agent": self.agent.state_dict()}
         try:
-            checkpoint.write(self.kept, self.path)
+            checkpoint.write(self.kept, self.path, patience=10.0 if last else 0.5)
             self.failed = 0
-        except PermissionError:  # another program reads it
+        except PermissionError:
             self.failed += 1
-            if self.failed > FAILED_SAVES or not (self.path / "checkpoint.pt").exists():
+            if last or self.failed > FAILED_SAVES or not (self.path / "checkpoint.pt").exists():
                 raise
         self.events.flush()
         self.last_save = time.perf_counter()
@@ -255,7 +258,7 @@ def main() -> None:
         except Stopped:
             stop(run)
     except FloatingPointError as error:
-        refuse(f"{error} at step {run.step}; the last good checkpoint is in {run.path}")
+        refuse(f"{error} at step {run.under_way}; the last good checkpoint is in {run.path}")
     except (OSError, ModuleNotFoundError, gym.error.Error) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
         os._exit(2)  # at once: on a full disk even closing the event file would fail
@@ -266,8 +269,8 @@ def stop(run: Run) -> None:
     said = "stopped before the training began"
     if run.agent:
         run.draw()
-        run.save()
-        said = f"stopped; saved at step {run.step}. Go on with: python {sys.argv[0]} --resume --run {run.path}"
+        run.save(last=True)
+        said = f"stopped; saved at step {run.step}. Go on with: python {sys.argv[0]} --resume --run {shlex.quote(str(run.path))}"
     with contextlib.suppress(OSError):  # the terminal may be gone
         print(said, flush=True)
     os._exit(128 + signals[0])

@@ -4,8 +4,8 @@
 
 Writes benchmarks/results/FOLDER.json and FOLDER/curve.svg. With two jobs on two cores each run takes longer than alone:
 the seconds of the progress table are the median of the first --timed seeds, run once more one at a time. --seeds 0
-keeps the runs there are and measures the seconds only. With --runs the runs stay in DIR, and the same command goes on
-where it was stopped.
+keeps the runs there are and measures the seconds only; --timed 0 keeps the seconds. With --runs the runs stay in DIR,
+and the same command goes on where it was stopped.
 """
 
 import argparse
@@ -24,16 +24,16 @@ rcParams["svg.hashsalt"] = "curve"  # the same data, the same file
 def measure(folder: str, seeds: range, jobs: int, timed: int, runs: Path | None) -> dict:
     """Results and curves of all `seeds`, and the time that one run takes alone."""
     path = RESULTS / f"{folder}.json"
-    data = json.loads(path.read_text()) if path.exists() else {"runs": [], "seconds": []}
-    if seeds:
-        data = {"runs": [], "seconds": []}
+    before = json.loads(path.read_text()) if path.exists() else {}
+    data = {"runs": []} if seeds else before
     for _, seed, result, curves in run_all([(folder, seed) for seed in seeds], jobs, runs=runs):
         solved = "solved" if result["solved"] else "NOT solved"
         print(f"{folder} seed {seed}: {result['score']:.2f} {solved}, {result['seconds']} s", flush=True)
         data["runs"].append({"seed": seed, "result": result, "curves": curves})
     alone = [result["seconds"] for _, _, result, _ in run_all([(folder, seed) for seed in seeds[:timed]], 1)]
-    seconds = alone or data["seconds"] or [run["result"]["seconds"] for run in data["runs"] if run["result"]["seconds"]]
-    return {"machine": machine(), "seconds": seconds, "runs": data["runs"]}
+    timed_before = {name: before[name] for name in ("seconds", "seconds_on", "beside") if name in before}
+    timed_now = {"seconds": alone, "seconds_on": machine()} if alone else timed_before
+    return {"machine": machine() if seeds else before["machine"], **timed_now, "runs": data["runs"]}
 
 
 def draw(folder: str, data: dict) -> None:

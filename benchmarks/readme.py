@@ -44,23 +44,28 @@ def measured(folder: str, zh: bool) -> str:
     scores = [run["result"]["score"] for run in data["runs"]]
     solved = sum(run["result"]["solved"] for run in data["runs"])
     one, seconds = data["runs"][0]["result"], statistics.median(data["seconds"])
-    machine, n = data["machine"].replace("(R)", ""), len(scores)
-    command = f'`python benchmarks/curves.py "{folder}"`'
-    alone, alone_zh = f"alone (median of {len(data['seconds'])})", f"单独运行整条命令 {seconds:.0f} 秒"
-    alone_zh += f"（{len(data['seconds'])} 次的中位数）"
+    machine, clock = (data[name].replace("(R)", "") for name in ("machine", "seconds_on"))
+    first, n = data["runs"][0]["seed"], len(scores)
+    command = f'`python benchmarks/curves.py "{folder}"' + f" --first {first}" * bool(first) + "`"
+    times = len(data["seconds"])
+    alone = f"alone ({'one run' if times == 1 else f'median of {times}'}, {clock})"
+    alone_zh = (
+        f"单独运行整条命令 {seconds:.0f} 秒（{'一次运行' if times == 1 else f'{times} 次运行的中位数'}，{clock}）"
+    )
     if data.get("beside"):
-        alone, alone_zh = "with another training beside it", f"旁边有另一个训练时整条命令 {seconds:.0f} 秒"
+        alone = f"with another training beside it ({clock})"
+        alone_zh = f"旁边有另一个训练时整条命令 {seconds:.0f} 秒（{clock}）"
     if zh:
         return (
-            f"**实测。** 种子 0 至 {n - 1}，各 {one['env_steps']:,} 个环境步：得分 {spread(scores, zh)}"
-            f"（要求 {one['solved_score']:g}），{n} 个中 {solved} 个学会；{alone_zh}。{command}，{machine}。"
+            f"**实测。** 种子 {first} 至 {first + n - 1}，各 {one['env_steps']:,} 个环境步：得分 {spread(scores, zh)}"
+            f"（要求 {one['solved_score']:g}），{n} 个中 {solved} 个学会（{command}，{machine}）。{alone_zh}。"
             + extra(folder, zh)
             + on_mujoco(folder, zh)
         )
     return (
-        f"**Measured.** Seeds 0 to {n - 1}, {one['env_steps']:,} environment steps each: scores {spread(scores, zh)} "
-        f"(wanted: {one['solved_score']:g}), {solved} of {n} solved; the whole command takes {seconds:.0f} s {alone}. "
-        f"{command} on {machine}." + extra(folder, zh) + on_mujoco(folder, zh)
+        f"**Measured.** Seeds {first} to {first + n - 1}, {one['env_steps']:,} environment steps each: scores "
+        f"{spread(scores, zh)} (wanted: {one['solved_score']:g}), {solved} of {n} solved ({command} on {machine}). The "
+        f"whole command takes {seconds:.0f} s {alone}." + extra(folder, zh) + on_mujoco(folder, zh)
     )
 
 

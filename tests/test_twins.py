@@ -77,6 +77,7 @@ def test_no_folder_imports_from_another(folder):
         "os",
         "pathlib",
         "re",
+        "shlex",
         "signal",
         "subprocess",
         "sys",
