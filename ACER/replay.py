@@ -71,4 +71,4 @@ class Rollout:
         for array, stored in zip(self.steps, state["steps"], strict=True):
             if array[: self.taken].shape != stored.shape:
                 raise ValueError("the memory of rollouts has another capacity or shape")
-            array[: self.taken] = stored
+            array[: self.taken] = stored.numpy()

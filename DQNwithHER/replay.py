@@ -78,4 +78,4 @@ class ReplayBuffer:
         """Take over what `state_dict` returned. Raises ValueError if it was of another capacity or shape."""
         self.added = state["added"]
         self.transitions[: len(self)] = state["transitions"].numpy().view(self.transitions.dtype)
-        self.ends[: len(self)] = state["ends"]
+        self.ends[: len(self)] = state["ends"].numpy()

@@ -118,5 +118,5 @@ class PrioritizedReplayBuffer(ReplayBuffer):
 
     def load_state_dict(self, state: dict) -> None:
         super().load_state_dict(state)
-        self.priorities.nodes[:] = state["tree"]
+        self.priorities.nodes[:] = state["tree"].numpy()
         self.max_priority, self.draws = state["max"], state["draws"]

@@ -198,9 +198,8 @@ def show(task, path: Path | None, film: Path | None) -> None:
     kept = checkpoint.load(path := checkpoint.find(path))
     if kept["env_id"] != task.ENV_ID:
         refuse(f"the run in {path} is of {kept['env_id']}, main.py of {task.ENV_ID}; --run DIR names another run")
-    if film:  # find out now whether it can be written, and leave nothing behind before it is
-        (new := film.with_name(f".{film.name}.{os.getpid()}")).open("wb").close()
-        new.unlink()
+    if film:
+        checkpoint.try_to_write(film)
     os.environ |= {"SDL_VIDEODRIVER": "dummy", "MUJOCO_GL": "egl"} | os.environ if film and linux else {}
     try:
         env = task.make_env("rgb_array" if film else "human")
@@ -270,7 +269,8 @@ def stop(run: Run) -> None:
     if run.agent:
         run.draw()
         run.save(last=True)
-        said = f"stopped; saved at step {run.step}. Go on with: python {sys.argv[0]} --resume --run {shlex.quote(str(run.path))}"
+        go_on = f"python {sys.argv[0]} --resume --run {shlex.quote(str(run.path))}"
+        said = f"stopped; saved at step {run.step}. Go on with: {go_on}"
     with contextlib.suppress(OSError):  # the terminal may be gone
         print(said, flush=True)
     os._exit(128 + signals[0])

@@ -85,6 +85,8 @@ def load(path: Path) -> dict:
         algorithm = kept["algorithm"]
         if not all(isinstance(kept[name], kind) for name, kind in KINDS.items()) or not kept["agent"]:
             raise ValueError("other entries than this version has")
+        if min(kept["seed"], kept["step"]) < 0 or not kept["evaluating"].keys() <= {"keep_best"}:
+            raise ValueError("entries that no run has")
     except Exception:  # there are many ways to say that a file cannot be read
         refuse(f"{file} is damaged, or no checkpoint of this version")
     if algorithm != FOLDER.name:
@@ -96,15 +98,26 @@ def fill(agent, state: dict, path: Path, changed: list[str]) -> None:
     """Give `agent` what a checkpoint holds; what main.py sets for its optimizers stays. `changed`: other settings."""
     optimizers = [part for part in vars(agent).values() if isinstance(part, torch.optim.Optimizer)]
     groups = [{k: v for k, v in optimizer.param_groups[0].items() if k != "params"} for optimizer in optimizers]
+    kinds = {name: type(part) for name, part in agent.state_dict().items()}
     try:
-        agent.load_state_dict(state)
-        if not same(agent.state_dict(), state):  # NumPy and Python take much without a word
+        agent.load_state_dict(state)  # NumPy and Python take much without a word, and Adam takes half of its statistics
+        if {name: type(part) for name, part in state.items()} != kinds or not same(agent.state_dict(), state):
             raise ValueError("other shapes or kinds of numbers")
+        if not all(map(complete, optimizers)):
+            raise ValueError("an optimizer has other statistics")
     except Exception as error:
         settings = f"main.py ({', '.join(changed)})" if changed else "main.py"
-        refuse(f"{path} does not fit the settings in {settings}: {str(error).split(chr(10))[0]}")
+        refuse(f"{path} does not fit the settings in {settings}: {error!s:.200}")
     for optimizer, group in zip(optimizers, groups, strict=True):
         optimizer.param_groups[0].update(group)
+
+
+def complete(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether Adam has its statistics for each of its parameters, or for none of them yet."""
+    parameters = optimizer.param_groups[0]["params"]
+    wanted = [{"step": (), "exp_avg": p.shape, "exp_avg_sq": p.shape} for p in parameters]
+    found = [{k: v.shape for k, v in optimizer.state[p].items()} for p in parameters if p in optimizer.state]
+    return found in ([], wanted)
 
 
 def same(a: object, b: object) -> bool:
@@ -118,6 +131,17 @@ def same(a: object, b: object) -> bool:
     if isinstance(a, Tensor | np.ndarray):
         return a.dtype == b.dtype and a.shape == b.shape and bool((a == b).all())
     return a == b
+
+
+def try_to_write(file: Path) -> None:
+    """Refuse a file that cannot be written, before it took any work; nothing is left behind."""
+    try:
+        if file.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        (beside := file.with_name(f".{os.getpid()}.tmp")).touch()
+        beside.unlink()
+    except OSError as error:
+        refuse(f"{file} cannot be written: {error.strerror}")
 
 
 def write(kept: dict, path: Path, patience: float) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 class Agent:
     """Learns a table of action values.
 
-    alpha: first step size α; it falls in a straight line to 0 over `alpha_steps` updates, so that the table comes to rest
-    even where the target is noisy. gamma: discount γ. epsilon: chance ε of a random action.
+    alpha: first step size α; it falls in a straight line to 0 over `alpha_steps` updates, so that the table comes to
+    rest even where the target is noisy. gamma: discount γ. epsilon: chance ε of a random action.
     """
 
     def __init__(

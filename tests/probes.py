@@ -9,6 +9,7 @@ class Probe(gym.Env):
 
     def __init__(self, length, observations, reward, n_actions=2):
         self.length, self.observations, self.reward = length, observations, reward
+        self.spec = gym.envs.registration.EnvSpec("Probe-v0", max_episode_steps=10)
         self.observation_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
         self.action_space = gym.spaces.Discrete(n_actions)
 

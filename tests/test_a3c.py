@@ -116,11 +116,10 @@ def test_several_processes_learn_into_the_same_memory():
 def test_probe_environments(task):
     """Two workers in turn, as main.work has them."""
     main, env = load("A3C").main, getattr(probes, task)()
-    main.LEARNING_STEPS = 16_000
-    shared = main.make_agent(env, 0).share()
+    shared = main.make_agent(env, 0, 16_000).share()
     workers = [(shared.worker(rank, 0), getattr(probes, task)()) for rank in range(2)]
     observations = [env.reset(seed=rank)[0] for rank, (_, env) in enumerate(workers)]
-    for _ in range(main.LEARNING_STEPS // main.N_STEPS // 2):
+    for _ in range(16_000 // main.N_STEPS // 2):
         for rank, (agent, env) in enumerate(workers):
             for _ in range(main.N_STEPS):
                 obs, action = observations[rank], agent.act(observations[rank])

@@ -297,5 +297,5 @@ def test_two_groups_of_workers_train_together(folder):
     (run,) = (folder / "runs").iterdir()
     assert not (other / "runs").exists(), "the first worker alone draws and saves"
     assert json.loads((run / "result.json").read_text())["env_steps"] == 10_240
-    schedule = torch.load(run / "checkpoint.pt", weights_only=False)["agent"]["schedule"]
-    assert schedule["last_epoch"] == 10_240 // (4 * 16 * 32) * 8 * 4, "updates from four workers' rollouts"
+    updates = torch.load(run / "checkpoint.pt", weights_only=False)["agent"]["updates"]
+    assert updates == 10_240 // (4 * 16 * 32) * 8 * 4, "updates from four workers' rollouts"

@@ -122,12 +122,9 @@ def test_schedules(folder):
     assert agent.epsilon == pytest.approx(0.55), "judging is not exploring"
     agent.act(np.zeros((900, 2), np.float32))
     assert agent.epsilon == pytest.approx(0.1)
-    for _ in range(50):
+    for i in range(110):
         agent.learn()
-    assert agent.optimizer.param_groups[0]["lr"] == pytest.approx(0.5e-3)
-    for _ in range(60):
-        agent.learn()
-    assert agent.optimizer.param_groups[0]["lr"] == pytest.approx(0.0, abs=1e-9)
+        assert agent.optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 * max(0, 1 - i / 100), abs=1e-9)
 
 
 @pytest.mark.parametrize("folder", Q_NETWORKS)

@@ -217,7 +217,7 @@ def test_starts_and_goals_are_all_equally_likely_and_independent(bits):
 @pytest.mark.parametrize("n_bits", [5, 30, 50])
 def test_bit_flipping_can_be_solved_in_at_most_as_many_steps_as_bits(n_bits):
     rooms = load("DQNwithHER")
-    rooms.main.N_BITS = n_bits
+    rooms.main.ENV_SETTINGS = {"n_bits": n_bits, "max_episode_steps": n_bits}
 
     class Knowing:
         def act(self, obs, explore):
@@ -247,7 +247,8 @@ def test_hindsight_makes_few_bits_easy_and_without_it_many_stay_unreached(tmp_pa
     scores = {}
     for her in (True, False):
         rooms = load("DQNwithHER")
-        rooms.main.N_BITS, rooms.main.HER, rooms.main.EPSILON_STEPS = 12, her, 1500
+        rooms.main.ENV_SETTINGS, rooms.main.HER = {"n_bits": 12, "max_episode_steps": 12}, her
+        rooms.main.EPSILON_SHARE = 1500 / 4000
         agent = train(rooms, tmp_path / str(her), 4000)
         scores[her] = rooms.main.evaluate(agent, 100, 7).mean()
     assert scores[True] > 0.9

@@ -254,17 +254,10 @@ def test_the_learning_rate_falls_to_zero(folder):
     agent = make(folder, 3)
     rest = {"PolicyGradient(PG)": (DONE,), "ActorCritic": (NEXT, TERMINATED), "A2C": (NEXT, TERMINATED, DONE)}[folder]
     for i in range(110):
-        assert agent.optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 * max(0, 1 - i / 100), abs=1e-9)
         for step in zip(OBS, ACTION, REWARD, *rest, strict=True):
             agent.rollout.add(*step)
         agent.learn()
-
-
-def vector(make_one, n_envs):
-    same_step = gym.vector.AutoresetMode.SAME_STEP
-    return gym.wrappers.vector.RecordEpisodeStatistics(
-        gym.vector.SyncVectorEnv([make_one] * n_envs, autoreset_mode=same_step)
-    )
+        assert agent.optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 * max(0, 1 - i / 100), abs=1e-9)
 
 
 def test_an_ended_episode_is_not_joined_to_the_next(monkeypatch, tmp_path):
@@ -288,7 +281,6 @@ def test_an_ended_episode_is_not_joined_to_the_next(monkeypatch, tmp_path):
 
     rooms, batches = load("A2C"), []
     monkeypatch.setattr(rooms.main, "make_env", lambda: gym.wrappers.RecordEpisodeStatistics(Counting()))
-    monkeypatch.setattr(rooms.main, "make_envs", lambda: vector(Counting, rooms.main.N_ENVS))
     take = rooms.replay.Rollout.take
 
     def watched(rollout):
@@ -324,8 +316,6 @@ def test_probe_environments(folder, task, monkeypatch, tmp_path):
     assert rooms.main.GAMMA == 0.99
     probe = getattr(probes, task)
     monkeypatch.setattr(rooms.main, "make_env", lambda: gym.wrappers.RecordEpisodeStatistics(probe()))
-    if folder == "A2C":
-        monkeypatch.setattr(rooms.main, "make_envs", lambda: vector(probe, rooms.main.N_ENVS))
     steps = {"PolicyGradient(PG)": 15_000, "ActorCritic": 10_000, "A2C": 24_000}[folder]
     agent = rooms.main.train(start_run(rooms, tmp_path, steps), 0, steps)
     for obs, value in ANSWERS[task].items():

@@ -8,7 +8,6 @@ import probes
 import pytest
 import torch
 from folders import load, start_run
-from test_policy import vector
 
 SETTINGS = {
     "hidden": 4, "learning_rate": 1e-3, "learning_steps": 10**9, "gamma": 0.9, "gae_lambda": 0.8, "clip": 0.2,
@@ -206,10 +205,7 @@ def test_probe_environments(folder, task, kind, monkeypatch, tmp_path):
     rooms, steps = load(folder), 14_000
     probe = getattr(probes, task) if kind == "discrete" else lambda: box(getattr(probes, task)())
     monkeypatch.setattr(rooms.main, "make_env", lambda: gym.wrappers.RecordEpisodeStatistics(probe()))
-    monkeypatch.setattr(rooms.main, "make_envs", lambda: vector(probe, rooms.main.N_ENVS))
-    vars(rooms.main).update(
-        N_STEPS=32, MINIBATCH_SIZE=128, GAMMA=0.9, LEARNING_STEPS=steps * rooms.main.N_EPOCHS // 128
-    )
+    vars(rooms.main).update(N_STEPS=32, MINIBATCH_SIZE=128, GAMMA=0.9)
     train = rooms.main.train.__wrapped__ if folder == "DPPO" else rooms.main.train  # DPPO's alone
     agent = train(start_run(rooms, tmp_path, steps), 0, steps)
     for obs, value in ANSWERS[task].items():

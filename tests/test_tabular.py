@@ -140,35 +140,48 @@ def test_alpha_falls_to_zero(folder):
     assert seen == pytest.approx([0.5, 0.375, 0.25, 0.125, 0.0, 0.0])
 
 
+def with_table(folder, q, env_id="CliffWalking-v1"):
+    """An agent with these values, and its task."""
+    rooms = load(folder)
+    rooms.main.ENV_ID = env_id
+    agent = rooms.main.make_agent(env := rooms.main.make_env(), 0)
+    agent.q.values[:] = q
+    return rooms.picture, agent, env
+
+
 def test_greedy_path_and_arrows():
-    picture = load("QLearning").picture
     q = np.zeros((48, 4))
     q[36, 0] = q[35, 2] = 1
     q[24:35, 1] = 1
-    path = picture.greedy_path(q)
-    assert path == [36, *range(24, 36), 47]
-    assert picture.beside_cliff(path) == 10
-    assert picture.arrows(q).splitlines()[2:] == ["→ → → → → → → → → → → ↓", "↑ # # # # # # # # # # G"]
-    q[24, 3] = 2  # against the wall: a loop
-    assert picture.greedy_path(q) == [36, 24]
-    assert picture.heat_map(q).dtype == np.uint8
+    picture, agent, env = with_table("QLearning", q)
+    assert picture.greedy_path(agent, env) == [36, *range(24, 36), 47]
+    assert picture.beside_cliff(agent, env) == 10
+    assert picture.arrows(agent, env).splitlines()[2:] == ["→ → → → → → → → → → → ↓", "↑ # # # # # # # # # # G"]
+    agent.q.values[24, 3] = 2  # against the wall, until the time is up
+    assert set(picture.greedy_path(agent, env)) == {36, 24}
+    assert picture.heat_map(agent, env).dtype == np.uint8
 
 
 @pytest.mark.parametrize("folder", TABULAR)
 def test_greedy_path_is_what_the_environment_does(folder):
-    rooms = load(folder)
-    q = np.random.default_rng(3).normal(size=(48, 4))
-    env = rooms.main.make_env()
-    for _ in range(50):
-        q = np.random.default_rng(q.tobytes()[0]).normal(size=(48, 4)) + q / 2
+    for seed in range(20):
+        picture, agent, env = with_table(folder, np.random.default_rng(seed).normal(size=(48, 4)))
         state, _ = env.reset(seed=0)
-        walked = [state]
-        for _ in range(60):
-            state, reward, terminated, _, _ = env.step(int(q[state].argmax()))
-            if reward == -100 or state in walked:
-                break
+        walked, done = [state], False
+        while not done:
+            state, _, terminated, truncated, _ = env.step(int(agent.q.values[state].argmax()))
             walked.append(state)
-            if terminated:
-                break
-        path = [s for s in rooms.picture.greedy_path(q) if s not in rooms.picture.CLIFF]
-        assert path == walked
+            done = terminated or truncated
+        assert picture.greedy_path(agent, env) == walked
+
+
+@pytest.mark.parametrize("folder", TABULAR)
+def test_equal_values_are_drawn_from_while_exploring_and_not_in_evaluation(folder):
+    _, agent, _ = with_table(folder, np.tile([1.0, 3.0, 3.0, 2.0], (48, 1)))
+    agent.epsilon = 0.0
+    drawn = np.bincount([agent.act(5) for _ in range(2000)], minlength=4)
+    assert drawn[[0, 3]].tolist() == [0, 0]
+    assert abs(drawn[1] - 1000) < 150
+    batch = agent.act(np.full(2000, 5))
+    assert set(batch) == {1, 2}
+    assert {int(agent.act(5, explore=False)) for _ in range(20)} == {1}
