@@ -78,7 +78,7 @@ def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
         obs = next_obs
         if terminated or truncated:
             run.log(step, {"episode/return": info["episode"]["r"], "episode/length": info["episode"]["l"]})
-            run.log(step, {"episode/success": info["is_success"]})
+            run.log(step, {"episode/success": reward == 0})  # at the goal in the end
             agent.replay.end_episode()
             obs, _ = env.reset()
         if step >= LEARNING_STARTS and step % TRAIN_EVERY == 0:
@@ -96,9 +96,9 @@ def evaluate(agent: Agent, episodes: int, seed: int, env: gym.Env | None = None)
         obs, _ = env.reset(seed=seed if episode == 0 else None)
         done = False
         while not done:
-            obs, _, terminated, truncated, info = env.step(agent.act(obs, explore=False))
+            obs, reward, terminated, truncated, _ = env.step(agent.act(obs, explore=False))
             done = terminated or truncated
-        scores[episode] = info["is_success"]
+        scores[episode] = reward == 0
     return scores
 
 

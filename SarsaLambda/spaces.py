@@ -16,7 +16,7 @@ TAKEN = {  # what the agents of a folder observe or do, in words
     "continuous": "a row of numbers between finite bounds, Box of shape (n,) and floating-point numbers",
     "any": "one of n actions, Discrete, or a row of numbers between finite bounds, Box of shape (n,)",
 }
-GOALS = {"observation", "achieved_goal", "desired_goal"}
+GOALS = ["achieved_goal", "desired_goal", "observation"]  # in this order
 
 
 def fit(env: gym.Env, observations: str, actions: str) -> gym.Env:
@@ -39,6 +39,8 @@ def fit(env: gym.Env, observations: str, actions: str) -> gym.Env:
     if observations == "states" and space.start:
         env = gym.wrappers.TransformObservation(env, lambda state: state - int(space.start), Discrete(space.n))
     elif isinstance(space, Discrete | Dict) and observations != "states":
+        if observations == "goals":
+            env = gym.wrappers.TransformObservation(env, lambda obs: obs, Dict({name: space[name] for name in GOALS}))
         env = gym.wrappers.FlattenObservation(env)
     return gym.wrappers.RecordEpisodeStatistics(Finite(env))
 
@@ -50,7 +52,7 @@ def named(env: gym.Env) -> str:
 def observed(space: gym.Space, taken: str, env: gym.Env) -> bool:
     """Whether observations of `space` are what is `taken`."""
     if taken == "goals":
-        rows = isinstance(space, Dict) and set(space) == GOALS and all(map(is_row, space.values()))
+        rows = isinstance(space, Dict) and sorted(space) == GOALS and all(map(is_row, space.values()))
         return rows and space["achieved_goal"].shape == space["desired_goal"].shape and judges(env.unwrapped, space)
     return isinstance(space, Discrete) or (taken == "numbers" and is_row(space))
 
@@ -59,7 +61,7 @@ def acted(space: gym.Space, taken: str, env: gym.Env) -> bool:
     """Whether actions of `space` are what is `taken`."""
     if isinstance(space, Discrete):
         return taken in ("discrete", "any")
-    if taken == "discrete" or not is_row(space) or not np.issubdtype(space.dtype, np.floating):
+    if taken == "discrete" or not is_row(space) or space.dtype not in (np.float32, np.float64):
         return False
     with np.errstate(over="ignore"):
         width = space.high.astype(np.float32) - space.low.astype(np.float32)
@@ -67,7 +69,7 @@ def acted(space: gym.Space, taken: str, env: gym.Env) -> bool:
 
 
 def is_row(space: gym.Space) -> bool:
-    return isinstance(space, Box) and len(space.shape) == 1
+    return isinstance(space, Box) and len(space.shape) == 1 and space.shape[0] > 0 and space.dtype.isnative
 
 
 def judges(task: gym.Env, space: Dict) -> bool:

@@ -451,7 +451,7 @@ def test_no_update_reaches_over_the_end_of_an_episode(rng, monkeypatch):
 
 
 def test_a_checkpoint_has_all_that_training_needs(rng):
-    agent, other = make(learning_rate=0.05), make(seed=1)
+    agent, other = make(learning_rate=0.05), make(learning_rate=0.05, seed=1)
     for _ in range(7):
         step_all(agent, rng)
         agent.learn()
