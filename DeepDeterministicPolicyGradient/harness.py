@@ -29,7 +29,6 @@ FINAL_EPISODES = 100  # the score is the mean over this many fresh episodes
 CHOICE_SEED, FINAL_SEED = 1_000_000, 2_000_000  # added to the seed: training, choosing and scoring share no episode
 SAVE_SECONDS = 30.0  # from one checkpoint to the next; 50 times what the last one took, if that is more
 FAILED_SAVES = 3  # in a row that a run survives, when another program keeps the checkpoint from being replaced
-MEMORY = ("replay", "rollout")  # parts of agents that may be large, and that take no part in acting
 fit = spaces.fit  # for main.py
 signals: list[int] = []  # those that asked to stop
 
@@ -72,7 +71,8 @@ class Run:
         """Tie `agent` to this run, to be saved with it; after --resume give it back all it had. Returns it."""
         check()
         if resumed := bool(self.kept["agent"]):
-            checkpoint.fill(agent, self.kept["agent"], self.path, self.changed)
+            for state in (self.kept["agent"] | self.kept["best"], self.kept["agent"]):  # both have to fit
+                checkpoint.fill(agent, state, self.path, self.changed)
             for line in self.changed:
                 print(line)
         else:
@@ -123,13 +123,13 @@ class Run:
         score = float(self.task.evaluate(agent, self.task.EVAL_EPISODES, seed).mean())
         self.write("eval/score", score)
         if keep_best and score >= self.kept["best_score"]:
-            best = {name: part for name, part in agent.state_dict().items() if name not in MEMORY}
+            best = {name: part for name, part in agent.state_dict().items() if name not in checkpoint.MEMORY}
             self.kept |= {"best_score": score, "best": best}
         self.kept["evaluating"], self.evaluated = {}, step
 
     def snapshot(self):
         """The agent as it is now, to act outside the training, where it can be stopped; its memory is not copied."""
-        memory = {id(part): part for name, part in vars(self.agent).items() if name in MEMORY}
+        memory = {id(part): part for name, part in vars(self.agent).items() if name in checkpoint.MEMORY}
         agent = copy.deepcopy(self.agent, memory)  # other processes may go on changing the original
         act = agent.act
         agent.act = lambda *args, **kwargs: (check(), act(*args, **kwargs))[1]
@@ -160,6 +160,7 @@ class Run:
     def save(self, last: bool = False) -> None:
         """Write a checkpoint. One that cannot be replaced now may be at the next save, unless this is the `last`."""
         begin = time.perf_counter()
+        self.events.flush()  # first: a curve may go beyond the checkpoint, and never the other way round
         self.kept |= {"step": self.step, "agent": self.agent.state_dict()}
         try:
             checkpoint.write(self.kept, self.path, patience=10.0 if last else 0.5)
@@ -168,7 +169,6 @@ class Run:
             self.failed += 1
             if last or self.failed > FAILED_SAVES or not (self.path / "checkpoint.pt").exists():
                 raise
-        self.events.flush()
         self.last_save = time.perf_counter()
         self.pause = max(SAVE_SECONDS, 50 * (self.last_save - begin))
 

@@ -17,6 +17,8 @@ from torch.utils._pytree import tree_leaves
 
 KINDS = {"algorithm": str, "env_id": str, "seed": int, "total_steps": int, "settings": dict, "step": int, "agent": dict}
 KINDS |= {"train_seconds": float, "best_score": float, "best": dict, "evaluating": dict}
+MEMORY = {"replay", "rollout"}  # parts of agents that may be large, and that take no part in acting
+FOLDER_FLAG = 0x10  # of an archive's entry, which torch then does not read
 torch.serialization.add_safe_globals([np._core.multiarray._reconstruct, np.ndarray, np.dtype, bytes])
 torch.serialization.add_safe_globals(list({type(np.dtype(code)) for code in "?bBhHiIlLqQfd"}))
 
@@ -79,14 +81,16 @@ def load(path: Path) -> dict:
     file = path / "checkpoint.pt"
     try:
         with zipfile.ZipFile(file) as archive:  # torch does not look at the checksums
-            if damaged := archive.testzip():
-                raise ValueError(damaged)
+            if archive.testzip() or any(entry.external_attr & FOLDER_FLAG for entry in archive.infolist()):
+                raise ValueError("a checksum is wrong")
         kept = torch.load(file, weights_only=True)
         algorithm = kept["algorithm"]
         if not all(isinstance(kept[name], kind) for name, kind in KINDS.items()) or not kept["agent"]:
             raise ValueError("other entries than this version has")
         if min(kept["seed"], kept["step"]) < 0 or not kept["evaluating"].keys() <= {"keep_best"}:
             raise ValueError("entries that no run has")
+        if kept["best"].keys() not in (set(), kept["agent"].keys() - MEMORY):
+            raise ValueError("an agent of other parts")
     except Exception:  # there are many ways to say that a file cannot be read
         refuse(f"{file} is damaged, or no checkpoint of this version")
     if algorithm != FOLDER.name:
