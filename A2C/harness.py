@@ -1,5 +1,9 @@
 """The plumbing, nothing of learning, and the same file in every folder: read it once or never."""
 
+from startup import FOLDER, on_signals, refuse  # first: it answers Ctrl-C, and names what is not installed
+
+# isort: split
+
 import argparse
 import contextlib
 import copy
@@ -15,7 +19,6 @@ from pathlib import Path
 
 import checkpoint
 import spaces
-from startup import FOLDER, on_signals, refuse
 
 import gymnasium as gym
 import imageio

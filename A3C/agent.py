@@ -115,6 +115,7 @@ class Agent:
     def state_dict(self) -> dict:
         """All that training needs to go on. The steps since the last update are dropped, for their episode is."""
         state = {name: getattr(self, name).state_dict() for name in ("actor", "critic", "optimizer")}
+        state = copy.deepcopy(state)  # workers go on changing the original
         return state | {"rng": self.rng.bit_generator.state, "steps": self.steps.sum().item()}
 
     def load_state_dict(self, state: dict) -> None:

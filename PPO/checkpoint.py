@@ -102,10 +102,10 @@ def fill(agent, state: dict, path: Path, changed: list[str]) -> None:
     """Give `agent` what a checkpoint holds; what main.py sets for its optimizers stays. `changed`: other settings."""
     optimizers = [part for part in vars(agent).values() if isinstance(part, torch.optim.Optimizer)]
     groups = [{k: v for k, v in optimizer.param_groups[0].items() if k != "params"} for optimizer in optimizers]
-    kinds = {name: type(part) for name, part in agent.state_dict().items()}
+    kinds = kinds_of(agent.state_dict())
     try:
         agent.load_state_dict(state)  # NumPy and Python take much without a word, and Adam takes half of its statistics
-        if {name: type(part) for name, part in state.items()} != kinds or not same(agent.state_dict(), state):
+        if kinds_of(state) != kinds or not same(agent.state_dict(), state):
             raise ValueError("other shapes or kinds of numbers")
         if not all(map(complete, optimizers)):
             raise ValueError("an optimizer has other statistics")
@@ -114,6 +114,13 @@ def fill(agent, state: dict, path: Path, changed: list[str]) -> None:
         refuse(f"{path} does not fit the settings in {settings}: {error!s:.200}")
     for optimizer, group in zip(optimizers, groups, strict=True):
         optimizer.param_groups[0].update(group)
+
+
+def kinds_of(state: object) -> object:
+    """The types of all entries, but for the optimizers', which have statistics only once they were used."""
+    if isinstance(state, dict):
+        return {name: kinds_of(part) for name, part in state.items() if "optimizer" not in str(name)}
+    return list(map(kinds_of, state)) if isinstance(state, list) else type(state)
 
 
 def complete(optimizer: torch.optim.Optimizer) -> bool:

@@ -1,9 +1,6 @@
 """What comes first: signals, and whether all packages are there. The same file in every folder."""
 
-import importlib.metadata
-import importlib.util
 import os
-import re
 import signal
 import sys
 from pathlib import Path
@@ -36,10 +33,21 @@ if Path(getattr(sys.modules["__main__"], "__file__", None) or "/").resolve().par
 
 NEEDED = {"filelock": "3.0", "gymnasium": "1.1", "imageio": "2.0", "matplotlib": "3.0", "numpy": "2.0"}
 NEEDED |= {"tensorboardX": "2.6", "torch": "2.4", "tqdm": "4.0"}
-for package, needed in NEEDED.items():
-    if importlib.util.find_spec(package) is None:
-        refuse(f"the package {package} is missing; run: pip install -r requirements.txt")
-    version = importlib.metadata.version(package)
-    if [int(part) for part in re.findall(r"\d+", version)[:2]] < [int(part) for part in needed.split(".")]:
-        refuse(f"{package} {version} is too old, {needed} or newer is needed; run: pip install -r requirements.txt")
+
+
+def look_for_packages() -> None:
+    """Refuse to begin if a package is missing or too old."""
+    import importlib.metadata
+    import importlib.util
+    import re
+
+    for package, needed in NEEDED.items():
+        if importlib.util.find_spec(package) is None:
+            refuse(f"the package {package} is missing; run: pip install -r requirements.txt")
+        version = importlib.metadata.version(package)
+        if [int(part) for part in re.findall(r"\d+", version)[:2]] < [int(part) for part in needed.split(".")]:
+            refuse(f"{package} {version} is too old, {needed} or newer is needed; run: pip install -r requirements.txt")
+
+
+look_for_packages()
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")

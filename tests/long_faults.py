@@ -220,7 +220,7 @@ def test_a_signal_in_the_first_seconds_stops_the_run(folder, tmp_path):
     rng = random.Random(folder)
     folder, seconds = processes.prepared(folder, tmp_path, TOTAL_STEPS=10**7), []
     for number in SIGNALS:
-        moment = rng.uniform(0.4, 3.0)  # before that Python itself begins
+        moment = rng.uniform(0.2, 3.0)  # before that Python itself begins
         said = open(tmp_path / "said", "w+")  # noqa: SIM115
         process = subprocess.Popen(
             [sys.executable, "main.py"], cwd=folder, stdout=said, stderr=said, start_new_session=True
