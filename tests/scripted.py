@@ -41,7 +41,8 @@ class Taken(NamedTuple):
 
 
 class Script(gym.Env):
-    """In step t of episode e environment n observes 10,000 n + 10 e + t, and pays half more than it observed before.
+    """In step t of episode e environment n observes 10,000 n + 10 e + t, and pays half more than it observed before;
+    nothing in place of that where a goal is reached.
 
     Of its episodes every second one terminates, the others are cut off. Environments side by side are not in step.
     observe: "numbers", "states" or "goals".
@@ -96,8 +97,10 @@ class Script(gym.Env):
         terminated, truncated = self.over and place % 2 == 0, self.over and place % 2 == 1
         success = (self.episode % 3 == 0) == self.over  # what counts is the last
         ended = (terminated, self.over, success)
+        if self.observe == "goals" and success:
+            reward = 0.0  # the goal is reached
         note("step", self.number, Taken(obs, np.array(action), reward, self.row(), *ended))
-        return self.seen(), reward, terminated, truncated, {"is_success": success}
+        return self.seen(), reward, terminated, truncated, {}
 
     def row(self):
         """What it observes, as agents have it."""

@@ -150,7 +150,7 @@ def test_restarted_workers_find_nothing_of_the_dead_ones(monkeypatch):
     monkeypatch.setattr(dist, "init_process_group", lambda *_, store, **__: joined.append(store))
     for restarts in range(2):
         monkeypatch.setattr(workers, "RESTARTS", restarts)
-        workers.connect(2)
+        workers.connect(2, [])
         joined[restarts].set("address", str(restarts))
     assert [other.get("address") for other in joined] == [b"0", b"1"]
 

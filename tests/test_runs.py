@@ -218,10 +218,12 @@ def test_the_best_agent_is_the_one_that_counts(folder, tmp_path):
 
     vars(rooms.main).update(EVAL_EPISODES=1, evaluate=evaluate)
     for step in (1, 2, 3):
-        values = leaves(run.agent.state_dict())
+        state = run.agent.state_dict()
+        values = leaves(state)
         name = first_weights(values)
         with torch.no_grad():
             values[name][:] = step
+        run.agent.load_state_dict(state)
         run.evaluate(step, keep_best=True)
     run.finish()
     assert float(np.asarray(leaves(run.agent.state_dict())[name]).flat[0]) == 2.0
