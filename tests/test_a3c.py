@@ -116,6 +116,19 @@ def test_several_processes_learn_into_the_same_memory():
 def test_probe_environments(task):
     """Two workers in turn, as main.work has them."""
     main, env = load("A3C").main, getattr(probes, task)()
+
+    def check(shared):
+        values = {
+            "constant": {0.0: 1},
+            "observed": {-1.0: -1, 1.0: 1},
+            "delayed": {-1.0: 0.99, 1.0: 1},
+            "acted": {0.0: 1},
+        }
+        for obs, value in values.get(task, {-1.0: 1, 1.0: 1}).items():
+            assert shared.critic(torch.tensor([obs])).item() == pytest.approx(value, abs=0.05)
+        for obs, action in {"acted": {0.0: 1}, "both": {-1.0: 0, 1.0: 1}}.get(task, {}).items():
+            assert torch.softmax(shared.actor(torch.tensor([obs])), -1)[action] > 0.95
+
     shared = main.make_agent(env, 0, 16_000).share()
     workers = [(shared.worker(rank, 0), getattr(probes, task)()) for rank in range(2)]
     observations = [env.reset(seed=rank)[0] for rank, (_, env) in enumerate(workers)]
@@ -127,11 +140,9 @@ def test_probe_environments(task):
                 agent.rollout.add(obs, action, reward, next_obs, terminated, terminated or truncated)
                 observations[rank] = env.reset()[0] if terminated or truncated else next_obs
             agent.learn(shared)
-    values = {"constant": {0.0: 1}, "observed": {-1.0: -1, 1.0: 1}, "delayed": {-1.0: 0.99, 1.0: 1}, "acted": {0.0: 1}}
-    for obs, value in values.get(task, {-1.0: 1, 1.0: 1}).items():
-        assert shared.critic(torch.tensor([obs])).item() == pytest.approx(value, abs=0.05)
-    for obs, action in {"acted": {0.0: 1}, "both": {-1.0: 0, 1.0: 1}}.get(task, {}).items():
-        assert torch.softmax(shared.actor(torch.tensor([obs])), -1)[action] > 0.95
+        if probes.is_learned(check, shared):
+            break
+    check(shared)
 
 
 @pytest.fixture
@@ -141,20 +152,22 @@ def running(tmp_path):
     shutil.copytree(lineage.ROOT / "A3C", folder, ignore=shutil.ignore_patterns("runs", "__pycache__"))
     main = folder / "main.py"
     main.write_text(main.read_text().replace("min(16, multiprocessing.cpu_count())", "2"))
+    harness = folder / "harness.py"
+    harness.write_text(harness.read_text().replace("SAVE_SECONDS = 30.0", "SAVE_SECONDS = 0.5"))
     command = [sys.executable, "main.py", "--steps", "100000000"]
     options = {"cwd": folder, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = subprocess.Popen(command, **options, start_new_session=True)
     until(lambda: len(workers_of(process.pid)) == 2, 60)
-    until(lambda: list(folder.glob("runs/*/events*")) and big(folder), 60)
+    until(lambda: list(folder.glob("runs/*/events*")) and drawn(folder), 60)
     yield folder, process, workers_of(process.pid)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def big(folder):
+def drawn(folder):
     """Whether points have been drawn: the workers are at work."""
-    return any(path.stat().st_size > 300 for path in folder.glob("runs/*/events*"))
+    return any(b"speed/steps_per_second" in path.read_bytes() for path in folder.glob("runs/*/events*"))
 
 
 def until(condition, seconds):

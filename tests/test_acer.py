@@ -9,7 +9,7 @@ import probes
 import pytest
 import scipy.optimize
 import torch
-from folders import load, start_run
+from folders import load
 
 SETTINGS = {
     "hidden": 3, "learning_rate": 1e-3, "learning_steps": 100, "gamma": 0.9, "retrace": True, "truncation": 1.5,
@@ -483,10 +483,13 @@ def test_probe_environments(task, monkeypatch, tmp_path):
     rooms, probe = load("ACER"), getattr(probes, task)
     assert rooms.main.GAMMA == 0.99
     monkeypatch.setattr(rooms.main, "make_env", lambda: gym.wrappers.RecordEpisodeStatistics(probe()))
-    agent = rooms.main.train(start_run(rooms, tmp_path, 4000), 0, 4000)
-    for obs, values in ANSWERS[task].items():
-        obs = np.array([obs], np.float32)
-        np.testing.assert_allclose(agent.critic(torch.tensor(obs)).detach(), values, atol=0.05)
-        if values[0] != values[1]:
-            assert torch.softmax(agent.actor(torch.tensor(obs)), -1)[np.argmax(values)] > 0.95
-            assert agent.act(obs, explore=False) == np.argmax(values)
+
+    def check(agent):
+        for obs, values in ANSWERS[task].items():
+            obs = np.array([obs], np.float32)
+            np.testing.assert_allclose(agent.critic(torch.tensor(obs)).detach(), values, atol=0.05)
+            if values[0] != values[1]:
+                assert torch.softmax(agent.actor(torch.tensor(obs)), -1)[np.argmax(values)] > 0.95
+                assert agent.act(obs, explore=False) == np.argmax(values)
+
+    probes.train(rooms, tmp_path, 4000, check)

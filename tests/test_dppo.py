@@ -162,7 +162,10 @@ def folder(tmp_path):
     shutil.copytree(lineage.ROOT / "DPPO", copy, ignore=shutil.ignore_patterns("runs", "__pycache__"))
     for file, old, new in [
         ("main.py", "N_STEPS = 256", "N_STEPS = 32"),
+        ("main.py", "N_EPOCHS = 8", "N_EPOCHS = 1"),
+        ("main.py", "EVAL_EPISODES = 20", "EVAL_EPISODES = 2"),
         ("harness.py", "SAVE_SECONDS = 30.0", "SAVE_SECONDS = 1.0"),
+        ("harness.py", "FINAL_EPISODES = 100", "FINAL_EPISODES = 2"),
     ]:
         path = copy / file
         assert old in path.read_text()
@@ -298,4 +301,4 @@ def test_two_groups_of_workers_train_together(folder):
     assert not (other / "runs").exists(), "the first worker alone draws and saves"
     assert json.loads((run / "result.json").read_text())["env_steps"] == 10_240
     updates = torch.load(run / "checkpoint.pt", weights_only=False)["agent"]["updates"]
-    assert updates == 10_240 // (4 * 16 * 32) * 8 * 4, "updates from four workers' rollouts"
+    assert updates == 10_240 // (4 * 16 * 32) * 4, "updates from four workers' rollouts"

@@ -123,7 +123,8 @@ def test_a_run_that_is_trained_is_locked(again, capsys, monkeypatch):
     refused(status, capsys.readouterr().err, again.run, "trained by another process")
     assert files(again.run) == before
     first.lock.release()
-    train(again.rooms, again.run, STEPS + MORE, resume=True)
+    if again.folder in SOME:
+        train(again.rooms, again.run, STEPS + MORE, resume=True)
 
 
 @pytest.mark.parametrize("folder", SOME)
@@ -502,6 +503,8 @@ def status(name):
 
 
 def test_the_pause_after_a_save_grows_with_its_cost(again, monkeypatch):
+    if again.folder not in SOME:
+        pytest.skip("the plumbing is the same file everywhere")
     harness = again.rooms.harness
     run = restore(again.rooms, again.run)
     now = [0.0]

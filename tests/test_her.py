@@ -248,7 +248,7 @@ def test_hindsight_makes_few_bits_easy_and_without_it_many_stay_unreached(tmp_pa
     for her in (True, False):
         rooms = load("DQNwithHER")
         rooms.main.ENV_SETTINGS, rooms.main.HER = {"n_bits": 12, "max_episode_steps": 12}, her
-        rooms.main.EPSILON_SHARE = 1500 / 4000
+        rooms.main.EPSILON_SHARE, rooms.main.HIDDEN = 1500 / 4000, 64
         agent = train(rooms, tmp_path / str(her), 4000)
         scores[her] = rooms.main.evaluate(agent, 100, 7).mean()
     assert scores[True] > 0.9

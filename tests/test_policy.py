@@ -317,12 +317,15 @@ def test_probe_environments(folder, task, monkeypatch, tmp_path):
     probe = getattr(probes, task)
     monkeypatch.setattr(rooms.main, "make_env", lambda: gym.wrappers.RecordEpisodeStatistics(probe()))
     steps = {"PolicyGradient(PG)": 15_000, "ActorCritic": 10_000, "A2C": 24_000}[folder]
-    agent = rooms.main.train(start_run(rooms, tmp_path, steps), 0, steps)
-    for obs, value in ANSWERS[task].items():
-        obs = np.array([obs], np.float32)
-        if folder != "PolicyGradient(PG)":
-            assert agent.critic(torch.tensor(obs)).item() == pytest.approx(value, abs=0.05)
-    for obs, action in BEST_ACTIONS.get(task, {}).items():
-        probabilities = torch.softmax(agent.actor(torch.tensor([obs])), -1)
-        assert probabilities[action] > 0.95
-        assert agent.act(np.array([obs], np.float32), explore=False) == action
+
+    def check(agent):
+        for obs, value in ANSWERS[task].items():
+            obs = np.array([obs], np.float32)
+            if folder != "PolicyGradient(PG)":
+                assert agent.critic(torch.tensor(obs)).item() == pytest.approx(value, abs=0.05)
+        for obs, action in BEST_ACTIONS.get(task, {}).items():
+            probabilities = torch.softmax(agent.actor(torch.tensor([obs])), -1)
+            assert probabilities[action] > 0.95
+            assert agent.act(np.array([obs], np.float32), explore=False) == action
+
+    probes.train(rooms, tmp_path, steps, check)

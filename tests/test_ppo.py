@@ -7,7 +7,7 @@ import numpy as np
 import probes
 import pytest
 import torch
-from folders import load, start_run
+from folders import load
 
 SETTINGS = {
     "hidden": 4, "learning_rate": 1e-3, "learning_steps": 10**9, "gamma": 0.9, "gae_lambda": 0.8, "clip": 0.2,
@@ -206,11 +206,13 @@ def test_probe_environments(folder, task, kind, monkeypatch, tmp_path):
     probe = getattr(probes, task) if kind == "discrete" else lambda: box(getattr(probes, task)())
     monkeypatch.setattr(rooms.main, "make_env", lambda: gym.wrappers.RecordEpisodeStatistics(probe()))
     vars(rooms.main).update(N_STEPS=32, MINIBATCH_SIZE=128, GAMMA=0.9)
-    train = rooms.main.train.__wrapped__ if folder == "DPPO" else rooms.main.train  # DPPO's alone
-    agent = train(start_run(rooms, tmp_path, steps), 0, steps)
-    for obs, value in ANSWERS[task].items():
-        assert agent.critic(torch.tensor([obs])).item() == pytest.approx(value, abs=0.05)
-    for obs, best in BEST_ACTIONS.get(task, {}).items():
-        action = agent.act(np.repeat(np.array([[obs]], np.float32), 1000, axis=0))
-        assert np.mean((action > 0).reshape(-1) == best) > 0.95
-        assert (agent.act(np.array([obs], np.float32), explore=False) > 0) == best
+
+    def check(agent):
+        for obs, value in ANSWERS[task].items():
+            assert agent.critic(torch.tensor([obs])).item() == pytest.approx(value, abs=0.05)
+        for obs, best in BEST_ACTIONS.get(task, {}).items():
+            action = agent.act(np.repeat(np.array([[obs]], np.float32), 1000, axis=0))
+            assert np.mean((action > 0).reshape(-1) == best) > 0.95
+            assert (agent.act(np.array([obs], np.float32), explore=False) > 0) == best
+
+    probes.train(rooms, tmp_path, steps, check)

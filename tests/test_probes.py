@@ -17,10 +17,12 @@ ANSWERS = {
 }
 
 
-def learn_from_replay(agent, env, steps):
-    """As in main.py: act, remember, learn."""
+def learn_from_replay(agent, env, steps, check):
+    """As in main.py: act, remember, learn; until check(agent) holds, which it has to in the end."""
     obs, _ = env.reset(seed=0)
     for step in range(steps):
+        if step % 100 == 99 and probes.is_learned(check, agent):
+            return
         action = agent.act(obs)
         next_obs, reward, terminated, truncated, _ = env.step(action)
         agent.replay.add(obs, action, reward, next_obs, terminated)
@@ -31,6 +33,7 @@ def learn_from_replay(agent, env, steps):
                 agent.replay.end_episode()
         if step >= 100:
             agent.learn()
+    check(agent)
 
 
 @pytest.mark.parametrize("folder", [folder for folder in Q_NETWORKS if folder not in WITH_GOALS])
@@ -39,13 +42,15 @@ def test_q_networks_learn_the_exact_values(folder, task):
     rooms = load(folder)
     assert rooms.main.GAMMA == GAMMA
     env = getattr(probes, task)()
-    agent = rooms.main.make_agent(env, seed=0)
-    learn_from_replay(agent, env, 1500)
-    for obs, values in ANSWERS[task].items():
-        obs = np.array([obs], np.float32)
-        np.testing.assert_allclose(agent.q_net(torch.tensor(obs)).detach(), values, atol=0.05)
-        if values[0] != values[1]:
-            assert agent.act(obs, explore=False) == np.argmax(values)
+
+    def check(agent):
+        for obs, values in ANSWERS[task].items():
+            obs = np.array([obs], np.float32)
+            np.testing.assert_allclose(agent.q_net(torch.tensor(obs)).detach(), values, atol=0.05)
+            if values[0] != values[1]:
+                assert agent.act(obs, explore=False) == np.argmax(values)
+
+    learn_from_replay(rooms.main.make_agent(env, seed=0), env, 1500, check)
 
 
 # task -> time and goal -> what Q is
@@ -64,14 +69,16 @@ def test_q_networks_with_goals_learn_the_exact_values(folder, task):
     """Most samples have a relabelled goal, and each value must be right under its goal."""
     rooms = load(folder)
     env = probes.with_a_goal(task)
-    agent = rooms.main.make_agent(env, seed=0)
-    learn_from_replay(agent, env, 1500)
-    for (time, goal), values in ANSWERS_WITH_A_GOAL[task].items():
-        obs = np.array([0, goal, time], np.float32)
-        values = [-rooms.main.GAMMA if value == "gamma" else value for value in values]
-        np.testing.assert_allclose(agent.q_net(torch.tensor(obs)).detach(), values, atol=0.05)
-        if values[0] != values[1]:
-            assert agent.act(obs, explore=False) == np.argmax(values)
+
+    def check(agent):
+        for (time, goal), values in ANSWERS_WITH_A_GOAL[task].items():
+            obs = np.array([0, goal, time], np.float32)
+            values = [-rooms.main.GAMMA if value == "gamma" else value for value in values]
+            np.testing.assert_allclose(agent.q_net(torch.tensor(obs)).detach(), values, atol=0.05)
+            if values[0] != values[1]:
+                assert agent.act(obs, explore=False) == np.argmax(values)
+
+    learn_from_replay(rooms.main.make_agent(env, seed=0), env, 1500, check)
 
 
 @pytest.fixture(params=CONTINUOUS)
@@ -83,12 +90,11 @@ def rooms(request):
     return rooms
 
 
-def trained_in_a_box(rooms, env, steps):
+def train_in_a_box(rooms, env, steps, check):
     agent = rooms.main.make_agent(env, seed=0)
     if rooms.harness.FOLDER.name == "SAC":  # with hardly a reward for entropy soft values are plain ones
         agent.temperature.log_alpha.data.fill_(-8.0)
-    learn_from_replay(agent, env, steps)
-    return agent
+    learn_from_replay(agent, env, steps, check)
 
 
 def value(agent, obs, action):
@@ -99,22 +105,28 @@ def value(agent, obs, action):
 
 @pytest.mark.parametrize("task", ["constant", "observed", "delayed"])
 def test_critics_learn_the_exact_values(rooms, task):
-    agent = trained_in_a_box(rooms, probes.in_a_box(getattr(probes, task)()), 1200)
     exact = {"constant": {0.0: 1.0}, "observed": {-1.0: -1.0, 1.0: 1.0}, "delayed": {-1.0: rooms.main.GAMMA, 1.0: 1.0}}
-    for obs, expected in exact[task].items():
-        action = float(agent.act(np.array([obs], np.float32), explore=False)[0])
-        np.testing.assert_allclose(value(agent, obs, action), expected, rtol=0.05)
+
+    def check(agent):
+        for obs, expected in exact[task].items():
+            action = float(agent.act(np.array([obs], np.float32), explore=False)[0])
+            np.testing.assert_allclose(value(agent, obs, action), expected, rtol=0.05)
+
+    train_in_a_box(rooms, probes.in_a_box(getattr(probes, task)()), 1200, check)
 
 
 @pytest.mark.parametrize("task", ["acted_in_a_box", "both_in_a_box"])
 def test_actors_find_the_best_action(rooms, task):
     env = getattr(probes, task)()
-    agent = trained_in_a_box(rooms, env, 2000)
-    for obs in env.observations:
-        best = 0.5 if task == "acted_in_a_box" else obs - 1.0
-        action = float(agent.act(np.array([obs], np.float32), explore=False)[0])
-        assert action == pytest.approx(best, abs=0.2), "the box is 4 wide: 5 %"
-        np.testing.assert_allclose(value(agent, obs, action), 1.0 - (action - best) ** 2, atol=0.1)
+
+    def check(agent):
+        for obs in env.observations:
+            best = 0.5 if task == "acted_in_a_box" else obs - 1.0
+            action = float(agent.act(np.array([obs], np.float32), explore=False)[0])
+            assert action == pytest.approx(best, abs=0.2), "the box is 4 wide: 5 %"
+            np.testing.assert_allclose(value(agent, obs, action), 1.0 - (action - best) ** 2, atol=0.1)
+
+    train_in_a_box(rooms, env, 2000, check)
 
 
 @pytest.fixture(params=[folder for folder in WITH_GOALS if folder not in Q_NETWORKS])
@@ -128,22 +140,26 @@ def rooms_with_goals(request):
 @pytest.mark.parametrize("task", ["constant", "observed", "delayed"])
 def test_critics_with_goals_learn_the_exact_values(rooms_with_goals, task):
     env = probes.with_a_goal(task, in_a_box=True)
-    agent = rooms_with_goals.main.make_agent(env, seed=0)
-    learn_from_replay(agent, env, 1500)
-    for (time, goal), (expected, _) in ANSWERS_WITH_A_GOAL[task].items():
-        obs = torch.tensor([[0.0, goal, time]])
-        expected = -rooms_with_goals.main.GAMMA if expected == "gamma" else expected
-        action = torch.as_tensor(agent.act(obs.numpy(), explore=False))
-        q = agent.critic(obs, (action - agent.center) / agent.half).item()
-        assert q == pytest.approx(expected, rel=0.05)
+
+    def check(agent):
+        for (time, goal), (expected, _) in ANSWERS_WITH_A_GOAL[task].items():
+            obs = torch.tensor([[0.0, goal, time]])
+            expected = -rooms_with_goals.main.GAMMA if expected == "gamma" else expected
+            action = torch.as_tensor(agent.act(obs.numpy(), explore=False))
+            q = agent.critic(obs, (action - agent.center) / agent.half).item()
+            assert q == pytest.approx(expected, rel=0.05)
+
+    learn_from_replay(rooms_with_goals.main.make_agent(env, seed=0), env, 1500, check)
 
 
 @pytest.mark.parametrize("task", ["acted_in_a_box", "both_in_a_box"])
 def test_actors_with_goals_find_the_best_action(rooms_with_goals, task):
     env = probes.with_a_goal(task, in_a_box=True)
-    agent = rooms_with_goals.main.make_agent(env, seed=0)
-    learn_from_replay(agent, env, 2000)
-    for goal in (-1.0, 1.0):
-        best = 0.5 if task == "acted_in_a_box" else goal - 1.0
-        action = float(agent.act(np.array([0.0, goal, 0.0], np.float32), explore=False)[0])
-        assert action == pytest.approx(best, abs=0.2), "the box is 4 wide: 5 %"
+
+    def check(agent):
+        for goal in (-1.0, 1.0):
+            best = 0.5 if task == "acted_in_a_box" else goal - 1.0
+            action = float(agent.act(np.array([0.0, goal, 0.0], np.float32), explore=False)[0])
+            assert action == pytest.approx(best, abs=0.2), "the box is 4 wide: 5 %"
+
+    learn_from_replay(rooms_with_goals.main.make_agent(env, seed=0), env, 2000, check)
