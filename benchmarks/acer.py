@@ -30,7 +30,7 @@ VARIANTS = {
     "without Retrace": {"RETRACE": False},
     "without truncation": {"TRUNCATION": np.inf},
     "without trust region": {"DELTA": np.inf},
-    "without replay": {"REPLAY_RATIO": 0, "LEARNING_STEPS": 50_000 // 80},
+    "without replay": {"REPLAY_RATIO": 0},
     "memory of all steps": {"CAPACITY": 625},
     "gradient clipping as in A2C": {"MAX_GRAD_NORM": 0.5},
 }

@@ -42,10 +42,8 @@ def score(case: tuple[float, int, bool, int]) -> float:
     torch.set_num_threads(1)
     main, harness = (rooms := load(FOLDER)).main, rooms.harness
     times, bits, her, seed = case
-    longer = times * bits / main.N_BITS
-    main.EPSILON_STEPS, steps = int(main.EPSILON_STEPS * longer), int(main.TOTAL_STEPS * longer)
-    main.TOTAL_STEPS = main.LEARNING_STEPS = steps
-    main.N_BITS, main.HER = bits, her
+    steps = int(main.TOTAL_STEPS * times * bits / main.ENV_SETTINGS["n_bits"])
+    main.ENV_SETTINGS, main.HER = {"n_bits": bits, "max_episode_steps": bits}, her
     with tempfile.TemporaryDirectory() as scratch:
         run = harness.Run(main, seed, None, Path(scratch))
         evaluate = run.evaluate
@@ -85,7 +83,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
     path, main = RESULTS / "bits.json", load(FOLDER).main
-    episodes = main.TOTAL_STEPS // main.N_BITS
+    episodes = main.TOTAL_STEPS // main.ENV_SETTINGS["n_bits"]
     data = json.loads(path.read_text()) if path.exists() else {}
     if data.get("episodes") != episodes:  # of other settings
         data = {"episodes": episodes, "goals reached": {}}

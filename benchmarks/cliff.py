@@ -36,7 +36,7 @@ def episode_returns(folder: str, seed: int) -> tuple[list[float], float, int]:
         with contextlib.redirect_stdout(None):  # the arrows of each run
             agent = rooms.main.train(Run(rooms.main, seed, None, Path(scratch)), seed, rooms.main.TOTAL_STEPS)
     score = float(rooms.main.evaluate(agent, 1, seed)[0])
-    return returns, score, rooms.picture.beside_cliff(rooms.picture.greedy_path(agent.q.values))
+    return returns, score, rooms.picture.beside_cliff(agent, rooms.main.make_env())
 
 
 def main() -> None:

@@ -4,7 +4,7 @@
 
 What is run is main_mujoco.py, on HalfCheetah-v5; of DDPGwithHER main_push.py, on FetchPush-v4. Runs stay in
 DIR/FOLDER/SEED (default: runs/mujoco), so that the command can be stopped and given again: a run that was finished is
-read, one that was stopped goes on. Writes benchmarks/results/FOLDER-mujoco.json and FOLDER/mujoco.svg. Of DIAYN, which
+read, one that was stopped goes on. Writes benchmarks/results/FOLDER.csv and FOLDER/mujoco.svg. Of DIAYN, which
 no task rewards, the returns drawn are those of its skills, ten episodes each.
 """
 
@@ -14,10 +14,11 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import common
 import numpy as np
 import readme
 import torch
-from common import RESULTS, ROOT, curves, machine, run
+from common import RESULTS, ROOT, machine
 from matplotlib import rcParams
 from matplotlib.figure import Figure
 
@@ -27,18 +28,16 @@ from folders import importable, load
 rcParams["svg.hashsalt"] = "mujoco"  # the same data, the same file
 MAINS = dict.fromkeys(("DeepDeterministicPolicyGradient", "TD3", "SAC", "DIAYN"), "main_mujoco.py")
 MAINS |= {"DDPGwithHER": "main_push.py"}
+PAPER = {"TD3": (5514, 554)}  # mean, deviation on HalfCheetah at 100,000 steps, of the curves published with the paper
 
 
-def train(folder: str, seed: int, steps: int, path: Path) -> dict:
-    """result.json of the run, with its curves; trained as far as it was not yet."""
-    if not (path / "result.json").exists():
-        arguments = ("--resume",) if (path / "checkpoint.pt").exists() else ("--seed", str(seed))
-        run(folder, path, *arguments, "--steps", str(steps), main=MAINS[folder])
-    result = json.loads((path / "result.json").read_text())
+def train(folder: str, seed: int, steps: int, path: Path) -> list[common.Row]:
+    """What the run leaves to be kept; trained as far as it was not yet."""
+    result = common.run_once(folder, path, seed, "--steps", str(steps), main=MAINS[folder])
     if result["env_steps"] != steps:
         raise SystemExit(f"the run in {path} has {result['env_steps']} steps")
     print(f"{folder} seed {seed}: {result['score']:.2f}, {result['train_seconds']:.0f} s", flush=True)
-    return {"seed": seed, "result": result, "curves": curves(path)}
+    return common.rows_of(folder, MAINS[folder], seed, result, path)
 
 
 def returns_of_skills(path: Path) -> list[list[float]]:
@@ -47,9 +46,9 @@ def returns_of_skills(path: Path) -> list[list[float]]:
     with importable("DIAYN", rooms):
         source = (ROOT / "DIAYN" / "main_mujoco.py").read_text()
         exec(compile(source, "main_mujoco.py", "exec"), {"__name__": "main_mujoco"})
-    main, (_, kept) = rooms.main, rooms.harness.load(path)
+    main, kept = rooms.main, rooms.checkpoint.load(path)
     agent = main.make_agent(env := main.make_env(), kept["seed"])
-    agent.load_state_dict(kept["agent"] | (kept["best"] or {}))
+    agent.load_state_dict(kept["agent"] | kept["best"])
     for skill in range(main.N_SKILLS):
         for episode in range(10):
             rooms.env.play(agent, env, skill, seed=episode)
@@ -57,24 +56,24 @@ def returns_of_skills(path: Path) -> list[list[float]]:
     return returns.round(1).tolist()
 
 
-def draw(folder: str, data: dict) -> None:
+def draw(folder: str) -> None:
     """The score while learning, one line a seed; what the paper's authors reached; or the returns of the skills."""
-    figure = Figure(figsize=(7, 3.5), layout="constrained")
-    title = f"{folder} on {data['runs'][0]['result']['env_id']}"
-    if "skills" in data:
+    figure, rows = Figure(figsize=(7, 3.5), layout="constrained"), common.read(folder, MAINS[folder])
+    title = f"{folder}, {MAINS[folder]}"
+    if folder == "DIAYN":
         axes = figure.add_subplot(xlabel="skill", ylabel="return in the task itself", title=title)
-        returns = np.array(data["skills"])
+        returns = np.array(json.loads((RESULTS / "DIAYN-mujoco.json").read_text())["skills"])
         order = returns.mean(axis=1).argsort()
         axes.boxplot(returns[order].T, tick_labels=order)
         axes.axhline(0, color="grey", linewidth=0.5)
     else:
         axes = figure.add_subplot(xlabel="environment steps", ylabel="score, as it learns", title=title)
-        for run_ in data["runs"]:
-            axes.plot(*np.array(run_["curves"]["eval/score"])[:-1].T, label=f"seed {run_['seed']}")
-        if folder in readme.PAPER:
-            mean, std = readme.PAPER[folder]
-            steps = data["runs"][0]["result"]["env_steps"]
-            axes.errorbar(steps, mean, std, fmt="k.", capsize=4, label="the paper's ten seeds", clip_on=False)
+        for seed in sorted({row.seed for row in rows}):
+            curve = [(row.env_steps, row.value) for row in rows if row.seed == seed and row.tag == "eval/score"]
+            axes.plot(*zip(*curve, strict=True), label=f"seed {seed}")
+        if folder in PAPER:
+            mean, std = PAPER[folder]
+            axes.errorbar(100_000, mean, std, fmt="k.", capsize=4, label="the paper's ten seeds", clip_on=False)
         axes.legend()
     figure.savefig(ROOT / folder / "mujoco.svg", metadata={"Date": None})
 
@@ -91,12 +90,12 @@ def main() -> None:
     for folder in args.folders:
         paths = [args.runs.resolve() / folder / str(seed) for seed in range(args.seeds)]
         with ThreadPoolExecutor(args.jobs) as pool:
-            runs = list(pool.map(train, *zip(*((folder, i, args.steps, p) for i, p in enumerate(paths)), strict=True)))
-        data = {"machine": machine(), "runs": runs}
+            rows = list(pool.map(train, *zip(*((folder, i, args.steps, p) for i, p in enumerate(paths)), strict=True)))
+        common.write(folder, MAINS[folder], [row for of in rows for row in of])
         if folder == "DIAYN":
-            data["skills"] = returns_of_skills(paths[0])
-        (RESULTS / f"{folder}-mujoco.json").write_text(json.dumps(data))
-        draw(folder, data)
+            kept = {"machine": machine(), "skills": returns_of_skills(paths[0])}
+            (RESULTS / "DIAYN-mujoco.json").write_text(json.dumps(kept))
+        draw(folder)
     readme.main()
 
 

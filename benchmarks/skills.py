@@ -24,7 +24,7 @@ def main() -> None:
     rooms = load("DIAYN")
     with tempfile.TemporaryDirectory() as scratch:
         run("DIAYN", Path(scratch) / "run", "--seed", "0")
-        _, kept = rooms.harness.load(Path(scratch) / "run")
+        kept = rooms.checkpoint.load(Path(scratch) / "run")
     agent = rooms.main.make_agent(env := rooms.main.make_env(), 0)
     agent.load_state_dict(kept["agent"] | kept["best"])
     figure = rooms.picture.draw(agent, env, rooms.main.N_SKILLS)

@@ -1,6 +1,8 @@
 """The repository around the folders: the progress table, the pictures, the files that each folder has."""
 
+import json
 import re
+import statistics
 import subprocess
 import sys
 
@@ -8,35 +10,107 @@ import lineage
 import pytest
 
 sys.path.insert(0, str(lineage.ROOT / "benchmarks"))
+import common
 import readme
 
 FILES = {"README.md", "README.zh-CN.md", "model.py", "agent.py", "main.py", "harness.py", "curve.svg"}
 
 
-@pytest.mark.parametrize(("name", "yes", "no"), [("README.md", "yes", "not yet"), ("README.zh-CN.md", "√", "未")])
-def test_the_progress_table_is_true(name, yes, no):
+@pytest.mark.parametrize("name", readme.READMES)
+def test_the_progress_table_is_true(name):
     text = (lineage.ROOT / name).read_text()
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
-    table = {re.sub(r"^\[(.*)\]\(<.*>\)$", r"\1", row[0]): row[1:] for row in rows[1:21]}
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| [")]
+    table = {re.sub(r"^\[(.*)\]\(<.*>\)$", r"\1", row[0]): row[1:] for row in rows[:20]}
     assert list(table) == list(lineage.PARENT)
-    for folder, (done, family, task, score, seconds, paper) in table.items():
+    for folder, (family, task, score, solved, seconds, paper) in table.items():
         assert family
-        assert task
+        assert task == re.search(r'^ENV_ID = "(.*?)"', (lineage.ROOT / folder / "main.py").read_text(), re.MULTILINE)[1]
         assert paper
-        assert done == (yes if folder in lineage.FOLDERS else no)
-        assert (score, seconds) == readme.table_row(folder, zh=name != "README.md")
-        if done == yes:
-            runs = readme.result(folder)["runs"]
-            assert {run["result"]["algorithm"] for run in runs} == {folder}
-            assert task == runs[0]["result"]["env_id"]
-            assert f"{sum(run['result']['solved'] for run in runs)} " in score
-            assert f"{min(run['result']['score'] for run in runs):.0f}" in score
+        measured = [row for row in common.read(folder) if row.tag == "score"]
+        seeds = {row.seed for row in measured}
+        assert len(measured) == len(seeds) == max(seeds) - min(seeds) + 1 >= 10, "seeds that follow each other"
+        assert score.replace(",", "").startswith(f"{min(row.value for row in measured):.0f}")
+        assert solved.split(" / ")[1] == str(len(seeds))
+        assert seconds
+        assert {row.folder for row in common.read(folder)} == {folder}
 
 
 @pytest.mark.parametrize("name", readme.READMES)
 def test_the_figures_in_the_readmes_are_those_measured(name):
     for path in (lineage.ROOT / name, *(lineage.ROOT / folder / name for folder in lineage.FOLDERS)):
         assert readme.renewed(path) == path.read_text(), f"{path}: python benchmarks/readme.py"
+
+
+def result(name):
+    return json.loads((common.RESULTS / f"{name}.json").read_text())
+
+
+def learning(*folders):
+    return [f"{result('cliff')[folder]['return_while_learning']:.1f}" for folder in folders]
+
+
+def speed(name, kind="steps_per_second", digits=1):
+    measured = result(f"speed-{name}")
+    return [f"{value:,}" for value in measured[kind].values()] + [f"{measured['ratio']:.{digits}f}"]
+
+
+def robots(folder, main="main_mujoco.py"):
+    digits = 0 if main == "main_mujoco.py" and folder != "DIAYN" else 2
+    return [f"{row.value:,.{digits}f}" for row in common.read(folder, main) if row.tag == "score"]
+
+
+def bits():
+    reached = [reached for line in result("bits")["goals reached"].values() for reached in line.values()]
+    return [f"{statistics.mean(seeds.values()):.2f}" for seeds in reached]
+
+
+def per():
+    measured = result("speed-per")
+    return [f"{us / 1000:.2f}" for us in measured["microseconds"].values()] + [f"{measured['ratio']:.2f}"]
+
+
+def dqn():
+    return [
+        f"{result('speed-dqn')[whose][what]:.0f}"
+        for whose in ("ours", "stable-baselines3")
+        for what in ("seconds", "score")
+    ]
+
+
+def skills():
+    returns = sorted(statistics.mean(skill) for skill in result("DIAYN-mujoco")["skills"])
+    return [f"{returns[0]:.0f}", f"{returns[-1]:.0f}"]
+
+
+# what a page says in a sentence, and where it comes from
+TOLD = {
+    ".": dqn,
+    "QLearning": lambda: learning("QLearning", "Sarsa"),
+    "Sarsa": lambda: learning("Sarsa", "QLearning"),
+    "SarsaLambda": lambda: learning("SarsaLambda", "Sarsa"),
+    "DQNwithPER": per,
+    "A2C": lambda: speed("a2c"),
+    "A3C": lambda: speed("a3c", digits=2),
+    "PPO": lambda: speed("ppo"),
+    "TRPO": lambda: speed("trpo"),
+    "DPPO": lambda: speed("dppo", digits=2),
+    "DeepDeterministicPolicyGradient": lambda: (
+        speed("ddpg", "updates_per_second") + robots("DeepDeterministicPolicyGradient")
+    ),
+    "TD3": lambda: speed("td3", "updates_per_second") + robots("TD3"),
+    "SAC": lambda: speed("sac", "updates_per_second") + robots("SAC"),
+    "DQNwithHER": bits,
+    "DDPGwithHER": lambda: robots("DDPGwithHER", "main_push.py"),
+    "DIAYN": lambda: robots("DIAYN") + skills(),
+}
+
+
+@pytest.mark.parametrize("name", readme.READMES)
+@pytest.mark.parametrize("folder", TOLD)
+def test_the_figures_in_sentences_are_those_measured(folder, name):
+    text = (lineage.ROOT / folder / name).read_text()
+    for figure in TOLD[folder]():
+        assert re.search(rf"(?<![\d.,]){re.escape(figure)}(?![\d])", text), f"{folder}/{name} does not say {figure}"
 
 
 @pytest.mark.parametrize("folder", lineage.FOLDERS)
@@ -49,7 +123,7 @@ def test_a_folder_has_all_its_rooms(folder):
         for bracketed, plain in re.findall(r"\]\((?!https?:)(?:<([^>]+)>|([^)<]+))\)", text):
             target = bracketed or plain
             assert (path / target).exists(), f"{name} of {folder} links to {target}"
-        for code in re.findall(r"\| `([^`]+)` \|", text):
+        for code in re.findall(r"\| `((?!python )[^`]+)` \|", text):
             sources = "".join(file.read_text() for file in path.glob("*.py"))
             assert all(part.strip() in sources for part in code.split("...")), f"{name} of {folder} quotes {code}"
 
