@@ -11,7 +11,7 @@ folder = $(shell if [ -f "$(name)/main.py" ]; then echo "$(name)"; else ls -d *"
 python := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help train watch curves test test-faults learn learn-resumed diff twins clean known
+.PHONY: help train watch curves test format test-faults learn learn-resumed diff twins clean known
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 15
@@ -30,6 +30,10 @@ test: .venv/ready-dev ## lint and all tests
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
 	$(python) -m pytest -n 2 --dist loadgroup $(ARGS)
+
+format: .venv/ready-dev ## put the code into its form
+	$(python) -m ruff check --fix .
+	$(python) -m ruff format .
 
 test-faults: .venv/ready-dev ## faults tried against all folders: kills, signals, damage
 	$(python) -m pytest -n 2 --dist loadgroup tests/long_faults.py $(ARGS)
