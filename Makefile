@@ -11,7 +11,7 @@ folder = $(shell if [ -f "$(name)/main.py" ]; then echo "$(name)"; else ls -d *"
 python := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help train watch curves test format test-faults learn learn-resumed diff twins clean known
+.PHONY: help train watch curves test format test-faults learn learn-resumed films diff twins clean known
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 15
@@ -43,6 +43,9 @@ learn: .venv/ready ## train every folder from scratch with seed SEED and print a
 
 learn-resumed: .venv/ready ## the same, each stopped on the way and resumed
 	@exec $(python) benchmarks/resume.py --seed $(SEED) $(ARGS)
+
+films: .venv/ready-dev ## train every folder and film its agent before and after
+	@exec $(python) benchmarks/films.py $(ARGS)
 
 diff: known ## ALGO against its parent, file by file
 	@"$(PYTHON)" tests/lineage.py diff "$(folder)"

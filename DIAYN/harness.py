@@ -252,7 +252,7 @@ def main() -> None:
         if args.watch or args.record:
             return show(task, args.run, args.record)
         on_signals(lambda number, _: signals.append(number))
-        task.make_env().close()  # what cannot be trained on is refused before anything is begun
+        spaces.check(task)
         run = Run(task, args.seed, args.steps, args.run, args.resume)
         try:
             task.train(run, run.kept["seed"], run.kept["total_steps"])

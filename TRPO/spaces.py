@@ -45,6 +45,14 @@ def fit(env: gym.Env, observations: str, actions: str) -> gym.Env:
     return gym.wrappers.RecordEpisodeStatistics(Finite(env))
 
 
+def check(task) -> None:
+    """Refuse what cannot be trained on, before anything is begun."""
+    try:
+        task.make_env().close()
+    except TypeError as error:  # gym.make was given a setting that the task does not have
+        refuse(f"{task.ENV_ID} cannot be made: {error}")
+
+
 def named(env: gym.Env) -> str:
     return env.spec.id if env.spec else type(env.unwrapped).__name__
 

@@ -1,7 +1,7 @@
 """What the benchmarks share: runs of main.py side by side, each in a process of its own, and the tidy data they leave.
 
 Of each folder there is one file, results/FOLDER.csv, with a row for each number that was measured: see Row. The variant
-MAIN is the folder as it is. Tags are those of the curves (`episode/return` and the like are means over a hundredth of
+MAIN is the folder as it is. Tags are those of the curves (`episode/return` and the like are means over a fiftieth of
 the steps), and of each run `score`, `solved` (1 or 0), `seconds` of the whole command while others ran beside it, and
 `seconds_alone`.
 """
@@ -27,7 +27,7 @@ import lineage  # noqa: E402
 
 FOLDERS, PARENT = lineage.FOLDERS, lineage.PARENT
 MAIN = "main.py"
-POINTS = 100  # of a curve while exploring
+POINTS = 50  # of a curve while exploring
 
 
 class Row(NamedTuple):

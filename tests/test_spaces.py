@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import changed
+import gymnasium as gym
 import gymnasium_robotics  # noqa: F401  # it says something on stderr when it is first imported
 import lineage
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 import small
 import torch
 from changed import in_one_process, loaded, quick
-from folders import DEEP, TABULAR, WITH_GOALS, leaves
+from folders import DEEP, TABULAR, WITH_GOALS, leaves, load
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Text, Tuple
 
 FOLDERS = lineage.FOLDERS
@@ -482,3 +483,14 @@ def test_the_command_line_says_what_is_not_finite_and_where(tmp_path, folder, fa
     assert str(run) in line
     with changed.root(tmp_path):
         assert changed.load(folder).checkpoint.load(Path(run))["agent"]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_setting_that_the_task_does_not_have_is_said(folder, capsys, monkeypatch):
+    """As after a change of ENV_ID alone, where the old task had settings of its own."""
+    rooms = load(folder)
+    monkeypatch.setattr(rooms.main, "make_env", lambda: gym.make("CartPole-v1", n_bits=30))
+    with pytest.raises(SystemExit) as end:
+        rooms.harness.spaces.check(rooms.main)
+    assert end.value.code == 2
+    assert "cannot be made" in capsys.readouterr().err

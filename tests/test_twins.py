@@ -134,4 +134,4 @@ def test_a_folder_is_short_enough_to_read(folder):
 
     assert sum(map(lines, ("model.py", "replay.py", "noise.py", "agent.py", "main.py"))) < 350
     assert lines("harness.py") < 280
-    assert sum(map(lines, lineage.PLUMBING)) < 620
+    assert sum(map(lines, lineage.PLUMBING)) < 630
