@@ -1,9 +1,9 @@
-"""A2C, the advantage actor-critic (Mnih et al. 2016, made synchronous). Differs from the one-step actor-critic in four:
+"""A2C, the advantage actor-critic (Mnih et al. 2016, made synchronous). Four differences from ActorCritic:
 
-- Many environments: one policy acts in all of them, and the steps of an update are not all from one episode.
-- n steps: the advantage sums the TD errors of up to n steps, which leans less on the critic than one error does.
-- Entropy bonus: a policy that is sure of itself too early pays for it.
-- Gradient clipping: no update is larger than a given norm.
+- Many environments: one policy acts in all of them, so that the steps of an update come from many episodes.
+- n steps: the advantage sums the TD errors of up to n steps. It depends less on the critic than one TD error.
+- Entropy bonus: a policy that becomes deterministic too early is penalised.
+- Gradient clipping: the norm of the gradient is at most a given number.
 """
 
 from model import Actor, Critic
@@ -18,7 +18,7 @@ from torch import Tensor
 class Agent:
     """Learns networks for the policy and for the value, and acts by drawing from the policy.
 
-    The learning rate falls in a straight line to 0 over `learning_steps` updates. The other settings are explained
+    The learning rate falls linearly to 0 over `learning_steps` updates. The other settings are explained
     where they are set, in main.py.
     """
 
@@ -51,14 +51,14 @@ class Agent:
 
     @torch.inference_mode()
     def act(self, obs: np.ndarray, explore: bool = True) -> np.ndarray:
-        """The action for one observation [obs_dim], or one for each of a batch [batch, obs_dim]: drawn, or the mode."""
+        """The action for one observation [obs_dim], or for each of a batch [batch, obs_dim]: sampled, or the mode."""
         logits = self.actor(torch.as_tensor(obs, dtype=torch.float32)).numpy()
-        if explore:  # with Gumbel noise added, the largest logit is a draw from their softmax (Gumbel 1954)
+        if explore:  # the largest logit after adding Gumbel noise is a sample of the softmax (Gumbel 1954)
             logits = logits + self.rng.gumbel(size=logits.shape)
         return logits.argmax(axis=-1)
 
     def learn(self) -> dict[str, float]:
-        """One update from the steps in the memory (Mnih et al. 2016, algorithm S3). Returns what is to be drawn."""
+        """One update from the steps in the memory (Mnih et al. 2016, algorithm S3). Returns values for the curves."""
         batch = self.rollout.take()
         value = self.critic(batch.obs)  # [steps, envs]
         with torch.no_grad():
@@ -83,7 +83,7 @@ class Agent:
         }
 
     def state_dict(self) -> dict:
-        """All that training needs to go on. The steps since the last update are dropped, for their episode is."""
+        """All that training needs to go on, without the steps since the last update: a pause ends their episode."""
         state = {name: getattr(self, name).state_dict() for name in ("actor", "critic", "optimizer")}
         return state | {"updates": self.updates, "rng": self.rng.bit_generator.state}
 
@@ -97,8 +97,8 @@ class Agent:
 def gae(td_error: Tensor, done: Tensor, decay: float) -> Tensor:
     """Generalised advantage A_t = δ_t + γλ A_{t+1}, [steps, envs] (Schulman et al. 2016, eq. 16), with `decay` = γλ.
 
-    Nothing follows an episode's last step. With λ = 1 the sum is the n-step return less the value, n to the end of the
-    rollout; with λ = 0 it is the TD error.
+    The sum stops at the last step of an episode. With λ = 1 it is the return up to the end of the rollout, bootstrapped
+    there, minus the value; with λ = 0 it is the TD error.
     """
     advantage, following = torch.zeros_like(td_error), torch.zeros_like(td_error[0])
     for t in reversed(range(len(td_error))):

@@ -6,7 +6,7 @@ Commands:
     python main.py --resume            go on with a run that was stopped; --help shows the rest
 """
 
-import harness  # first: it names what is not installed
+import harness  # first: it says which packages are missing
 from agent import Agent
 
 import gymnasium as gym
@@ -22,7 +22,7 @@ LEARNING_RATE = 1e-3  # step size of Adam at first, α; it falls to 0
 GAMMA = 0.99  # discount γ
 GAE_LAMBDA = 1.0  # λ of the generalised advantage; 1 gives n-step returns
 ENTROPY_COEF = 0.01  # weight of the entropy bonus, β
-MAX_GRAD_NORM = 0.5  # the longest gradient
+MAX_GRAD_NORM = 0.5  # largest norm of the gradient
 N_ENVS = 8  # environments, side by side
 N_STEPS = 5  # steps in each of them in one update, n
 EVAL_EVERY = 10_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
@@ -71,7 +71,7 @@ def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
         obs = first_obs
         if len(agent.rollout) == N_STEPS:
             run.log(step, agent.learn())
-        if step % EVAL_EVERY < N_ENVS:  # a multiple was passed
+        if step % EVAL_EVERY < N_ENVS:  # a multiple of EVAL_EVERY was passed
             run.evaluate(step, keep_best=True)
     return agent
 

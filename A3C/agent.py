@@ -1,8 +1,8 @@
-"""A3C, the asynchronous advantage actor-critic (Mnih et al. 2016). Differs from A2C in who does the work:
+"""A3C, the asynchronous advantage actor-critic (Mnih et al. 2016). It differs from A2C in who does the work:
 
 - Many processes: each acts in an environment of its own with a copy of the networks, which it renews for each rollout.
 - No locks: each adds its update to the networks and to the optimizer's statistics in shared memory, whether or not
-  others are doing so. Now and then a number gets lost; the update is noisy anyway (Hogwild, Recht et al. 2011).
+  others are doing so. Now and then a number is lost, which does little harm (Hogwild, Recht et al. 2011).
 """
 
 import copy
@@ -19,7 +19,7 @@ from torch import Tensor
 class Agent:
     """Learns networks for the policy and for the value, and acts by drawing from the policy.
 
-    The learning rate falls in a straight line to 0 over `learning_steps` steps of all workers. The others are explained
+    The learning rate falls linearly to 0 over `learning_steps` steps of all workers. The others are explained
     where they are set, in main.py.
     """
 
@@ -73,16 +73,16 @@ class Agent:
 
     @torch.inference_mode()
     def act(self, obs: np.ndarray, explore: bool = True) -> np.ndarray:
-        """The action for one observation [obs_dim], or one for each of a batch [batch, obs_dim]: drawn, or the mode."""
+        """The action for one observation [obs_dim], or for each of a batch [batch, obs_dim]: sampled, or the mode."""
         logits = self.actor(torch.as_tensor(obs, dtype=torch.float32)).numpy()
-        if explore:  # with Gumbel noise added, the largest logit is a draw from their softmax (Gumbel 1954)
+        if explore:  # the largest logit after adding Gumbel noise is a sample of the softmax (Gumbel 1954)
             logits = logits + self.rng.gumbel(size=logits.shape)
         return logits.argmax(axis=-1)
 
     def learn(self, shared: "Agent") -> dict[str, float]:
         """One update of `shared` from the steps in the memory (Mnih et al. 2016, algorithm S3), and a fresh copy of it.
 
-        Returns what is to be drawn.
+        Returns values for the curves.
         """
         batch = self.rollout.take()
         value = self.critic(batch.obs)  # [steps, envs]
@@ -113,7 +113,7 @@ class Agent:
         }
 
     def state_dict(self) -> dict:
-        """All that training needs to go on. The steps since the last update are dropped, for their episode is."""
+        """All that training needs to go on, without the steps since the last update: a pause ends their episode."""
         state = {name: getattr(self, name).state_dict() for name in ("actor", "critic", "optimizer")}
         state = copy.deepcopy(state)  # workers go on changing the original
         return state | {"rng": self.rng.bit_generator.state, "steps": self.steps.sum().item()}
@@ -129,8 +129,8 @@ class Agent:
 def gae(td_error: Tensor, done: Tensor, decay: float) -> Tensor:
     """Generalised advantage A_t = δ_t + γλ A_{t+1}, [steps, envs] (Schulman et al. 2016, eq. 16), with `decay` = γλ.
 
-    Nothing follows an episode's last step. With λ = 1 the sum is the n-step return less the value, n to the end of the
-    rollout; with λ = 0 it is the TD error.
+    The sum stops at the last step of an episode. With λ = 1 it is the return up to the end of the rollout, bootstrapped
+    there, minus the value; with λ = 0 it is the TD error.
     """
     advantage, following = torch.zeros_like(td_error), torch.zeros_like(td_error[0])
     for t in reversed(range(len(td_error))):

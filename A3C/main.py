@@ -10,7 +10,7 @@ import contextlib
 import multiprocessing
 from collections.abc import Callable
 
-import harness  # first: it names what is not installed
+import harness  # first: it says which packages are missing
 import workers
 from agent import Agent
 
@@ -27,7 +27,7 @@ LEARNING_RATE = 1e-3  # step size of Adam at first, α; it falls to 0
 GAMMA = 0.99  # discount γ
 GAE_LAMBDA = 1.0  # λ of the generalised advantage; 1 gives n-step returns
 ENTROPY_COEF = 0.01  # weight of the entropy bonus, β
-MAX_GRAD_NORM = 0.5  # the longest gradient
+MAX_GRAD_NORM = 0.5  # largest norm of the gradient
 N_WORKERS = min(16, multiprocessing.cpu_count())  # processes, one for each core; the paper has 16
 N_STEPS = 20  # steps of a worker in one update, n
 EVAL_EVERY = 20_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
@@ -60,13 +60,13 @@ def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
     with contextlib.closing(workers.reports(work, N_WORKERS, agent, seed)) as reports:
         for step in run.steps(total_steps, by=N_STEPS):
             run.log(step, next(reports))  # of one update by one of the workers
-            if step % EVAL_EVERY < N_STEPS:  # a multiple was passed
+            if step % EVAL_EVERY < N_STEPS:  # a multiple of EVAL_EVERY was passed
                 run.evaluate(step, keep_best=True)
     return agent
 
 
 def work(rank: int, report: Callable[[dict[str, float]], None], shared: Agent, seed: int) -> None:
-    """What each worker does until it is ended: acts with a copy of the shared agent, and learns into the shared one."""
+    """One worker, until it is stopped: it acts with a copy of the shared agent and updates the shared one."""
     env = make_env()
     agent = shared.worker(rank, seed)
     obs, _ = env.reset(seed=seed + 1000 * (rank + 1))

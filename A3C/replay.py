@@ -13,8 +13,8 @@ class Batch(NamedTuple):
     obs: Tensor  # [steps, envs, obs_dim]
     action: Tensor  # [steps, envs]
     reward: Tensor  # [steps, envs]
-    next_obs: Tensor  # [steps, envs, obs_dim]; where an episode ended its last observation, not the next one's first
-    terminated: Tensor  # [steps, envs], 1 where the episode ended for good, 0 also where only its time was up
+    next_obs: Tensor  # [steps, envs, obs_dim]; at the end of an episode its last one, not the next one's first
+    terminated: Tensor  # [steps, envs], 1 where the episode terminated, 0 elsewhere, also at a time limit
     done: Tensor  # [steps, envs], 1 in the last step of an episode, whatever ended it
 
 
@@ -45,6 +45,6 @@ class Rollout:
         self.size += 1
 
     def take(self) -> Batch:
-        """All steps stored, to be used before the next is added; the memory is empty then."""
+        """All stored steps; the memory is then empty. Use them before the next step is added."""
         size, self.size = self.size, 0
         return Batch(*(torch.from_numpy(array[:size]) for array in self.steps))

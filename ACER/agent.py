@@ -1,9 +1,9 @@
-"""ACER, the actor-critic with experience replay (Wang et al. 2017, discrete actions). Differs from A2C in four:
+"""ACER, the actor-critic with experience replay (Wang et al. 2017, discrete actions). Four differences from A2C:
 
-- Replay: rollouts are stored with the probabilities μ that their actions had, and learned from again and again.
-- Retrace: the critic learns Q(s, a) from old rewards as far as the policy of today would have gone the same way.
-- Truncated importance weights: π / μ is cut at c, and what is lost on average by that is added from the critic.
-- Trust region: of each step's gradient the part is removed that leads too fast away from the average policy.
+- Replay: rollouts are stored with the probabilities μ of their actions, and learned from many times.
+- Retrace: the critic learns Q(s, a) from old rewards as far as the current policy would have acted the same way.
+- Truncated importance weights: π / μ is cut off at c, and a term with the critic's values corrects the bias.
+- Trust region: the part of the gradient that moves too fast away from the average policy is removed.
 """
 
 import copy
@@ -20,7 +20,7 @@ from torch import Tensor
 class Agent:
     """Learns networks for the policy and for the value, and acts by drawing from the policy.
 
-    The learning rate falls in a straight line to 0 over `learning_steps` updates. The other settings are explained
+    The learning rate falls linearly to 0 over `learning_steps` updates. The other settings are explained
     where they are set, in main.py.
     """
 
@@ -59,14 +59,14 @@ class Agent:
 
     @torch.inference_mode()
     def act(self, obs: np.ndarray, explore: bool = True) -> np.ndarray:
-        """The action for one observation [obs_dim], or one for each of a batch [batch, obs_dim]: drawn, or the mode."""
+        """The action for one observation [obs_dim], or for each of a batch [batch, obs_dim]: sampled, or the mode."""
         logits = self.actor(torch.as_tensor(obs, dtype=torch.float32)).numpy()
-        if explore:  # with Gumbel noise added, the largest logit is a draw from their softmax (Gumbel 1954)
+        if explore:  # the largest logit after adding Gumbel noise is a sample of the softmax (Gumbel 1954)
             logits = logits + self.rng.gumbel(size=logits.shape)
         return logits.argmax(axis=-1)
 
     def learn(self) -> dict[str, float]:
-        """An update from new steps and a Poisson number from old (Wang et al., algorithm 1). Returns what is drawn."""
+        """One update from new steps, a Poisson number from old (Wang et al., alg. 1). Returns values for curves."""
         batch = self.rollout.take()
         with torch.no_grad():  # the policy is still the one that took these steps, so that π is μ
             batch.log_mu.copy_(F.log_softmax(self.actor(batch.obs), dim=-1))
@@ -76,7 +76,7 @@ class Agent:
         return drawn
 
     def update(self, batch: Batch) -> dict[str, float]:
-        """One update from steps that the policy μ took (Wang et al. 2017, algorithm 2). Returns what is to be drawn."""
+        """One update from steps that the policy μ took (Wang et al. 2017, algorithm 2). Returns values for curves."""
         q, logits = self.critic(batch.obs), self.actor(batch.obs)  # [steps, envs, n_actions]
         q_taken = q.gather(-1, batch.action.unsqueeze(-1)).squeeze(-1)  # [steps, envs]
         log_probs = F.log_softmax(logits, dim=-1)  # [steps, envs, n_actions]
@@ -104,7 +104,7 @@ class Agent:
         return {"loss/actor": actor_loss.item(), "loss/critic": critic_loss.item(), "policy/entropy": entropy.item()}
 
     def state_dict(self) -> dict:
-        """All that training needs to go on. The steps since the last update are dropped, for their episode is."""
+        """All that training needs to go on, without the steps since the last update: a pause ends their episode."""
         parts = ("actor", "average_actor", "critic", "optimizer", "rollout")
         state = {name: getattr(self, name).state_dict() for name in parts}
         return state | {"updates": self.updates, "rng": self.rng.bit_generator.state}

@@ -6,7 +6,7 @@ Commands:
     python main.py --resume            go on with a run that was stopped; --help shows the rest
 """
 
-import harness  # first: it names what is not installed
+import harness  # first: it says which packages are missing
 from agent import Agent
 
 import gymnasium as gym
@@ -25,7 +25,7 @@ TRUNCATION = 10.0  # largest importance weight, c, with the bias corrected; infi
 DELTA = 0.03  # how fast the gradient may lead away from the average policy, δ; infinity: no trust region
 ALPHA = 0.99  # share of the average policy that stays in an update, α
 ENTROPY_COEF = 0.01  # weight of the entropy bonus, β
-MAX_GRAD_NORM = np.inf  # the longest gradient: any, or large errors of the critic would slow the actor down too
+MAX_GRAD_NORM = np.inf  # largest norm of the gradient: no limit, or large critic errors would slow the actor down
 N_ENVS = 8  # environments, side by side
 N_STEPS = 10  # steps in each of them in one update, n
 REPLAY_RATIO = 16  # updates from old rollouts for one from new steps, on average
@@ -81,7 +81,7 @@ def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
         obs = first_obs
         if len(agent.rollout) == N_STEPS:
             run.log(step, agent.learn())
-        if step % EVAL_EVERY < N_ENVS:  # a multiple was passed
+        if step % EVAL_EVERY < N_ENVS:  # a multiple of EVAL_EVERY was passed
             run.evaluate(step, keep_best=True)
     return agent
 

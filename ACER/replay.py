@@ -13,8 +13,8 @@ class Batch(NamedTuple):
     obs: Tensor  # [steps, envs, obs_dim]
     action: Tensor  # [steps, envs]
     reward: Tensor  # [steps, envs]
-    next_obs: Tensor  # [steps, envs, obs_dim]; where an episode ended its last observation, not the next one's first
-    terminated: Tensor  # [steps, envs], 1 where the episode ended for good, 0 also where only its time was up
+    next_obs: Tensor  # [steps, envs, obs_dim]; at the end of an episode its last one, not the next one's first
+    terminated: Tensor  # [steps, envs], 1 where the episode terminated, 0 elsewhere, also at a time limit
     done: Tensor  # [steps, envs], 1 in the last step of an episode, whatever ended it
     log_mu: Tensor  # [steps, envs, n_actions], log-probability of each action in the policy that took the step
 
@@ -49,12 +49,12 @@ class Rollout:
         self.size += 1
 
     def take(self) -> Batch:
-        """The steps since the last update. They stay in the memory, and with them what is written into `log_mu`."""
+        """The steps since the last update. They stay in the memory, together with what is written into `log_mu`."""
         self.size, self.taken = 0, self.taken + 1
         return self.batch((self.taken - 1) % self.capacity)
 
     def sample(self) -> Batch:
-        """A rollout of the memory, each equally likely."""
+        """A random rollout of the memory; all are equally likely."""
         return self.batch(self.rng.integers(min(self.taken, self.capacity)))
 
     def batch(self, index: int) -> Batch:

@@ -1,8 +1,8 @@
-"""The actor-critic with a one-step critic (Sutton & Barto, section 13.5). Differs from REINFORCE in two things:
+"""The actor-critic with a one-step critic (Sutton & Barto, section 13.5). Two differences from REINFORCE:
 
 - Critic: a second network learns the value V(s) by temporal differences, as the Q table of Q-learning did.
-- Advantage: the critic's TD error takes the place of the return. One step tells it, so learning does not wait for an
-  episode's end; and it varies less than a return does, but is wrong as long as the critic is.
+- Advantage: the TD error of the critic takes the place of the return. It is known after one step, so learning does not
+  wait for the end of an episode. It varies less than a return, but it is biased as long as the critic is wrong.
 """
 
 from model import Actor, Critic
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 class Agent:
     """Learns networks for the policy and for the value, and acts by drawing from the policy.
 
-    The learning rate falls in a straight line to 0 over `learning_steps` updates. The other settings are explained
+    The learning rate falls linearly to 0 over `learning_steps` updates. The other settings are explained
     where they are set, in main.py.
     """
 
@@ -44,14 +44,14 @@ class Agent:
 
     @torch.inference_mode()
     def act(self, obs: np.ndarray, explore: bool = True) -> np.ndarray:
-        """The action for one observation [obs_dim], or one for each of a batch [batch, obs_dim]: drawn, or the mode."""
+        """The action for one observation [obs_dim], or for each of a batch [batch, obs_dim]: sampled, or the mode."""
         logits = self.actor(torch.as_tensor(obs, dtype=torch.float32)).numpy()
-        if explore:  # with Gumbel noise added, the largest logit is a draw from their softmax (Gumbel 1954)
+        if explore:  # the largest logit after adding Gumbel noise is a sample of the softmax (Gumbel 1954)
             logits = logits + self.rng.gumbel(size=logits.shape)
         return logits.argmax(axis=-1)
 
     def learn(self) -> dict[str, float]:
-        """One update from the steps in the memory (Sutton & Barto, section 13.5). Returns what is to be drawn."""
+        """One update from the steps in the memory (Sutton & Barto, section 13.5). Returns values for the curves."""
         batch = self.rollout.take()
         value = self.critic(batch.obs)  # [steps]
         with torch.no_grad():
@@ -74,7 +74,7 @@ class Agent:
         }
 
     def state_dict(self) -> dict:
-        """All that training needs to go on. The steps since the last update are dropped, for their episode is."""
+        """All that training needs to go on, without the steps since the last update: a pause ends their episode."""
         state = {name: getattr(self, name).state_dict() for name in ("actor", "critic", "optimizer")}
         return state | {"updates": self.updates, "rng": self.rng.bit_generator.state}
 

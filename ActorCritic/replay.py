@@ -14,7 +14,7 @@ class Batch(NamedTuple):
     action: Tensor  # [steps]
     reward: Tensor  # [steps]
     next_obs: Tensor  # [steps, obs_dim]
-    terminated: Tensor  # [steps], 1 where the episode ended for good, 0 also where only its time was up
+    terminated: Tensor  # [steps], 1 where the episode terminated, 0 elsewhere, also at a time limit
 
 
 class Rollout:
@@ -43,6 +43,6 @@ class Rollout:
         self.size += 1
 
     def take(self) -> Batch:
-        """All steps stored, to be used before the next is added; the memory is empty then."""
+        """All stored steps; the memory is then empty. Use them before the next step is added."""
         size, self.size = self.size, 0
         return Batch(*(torch.from_numpy(array[:size]) for array in self.steps))

@@ -20,7 +20,7 @@ PARTS = ("actor", "target_actor", "critic", "target_critic", "actor_optimizer", 
 class Agent:
     """Learns networks for the policy and for the action values, and acts by the policy.
 
-    `action_low` and `action_high` [action_dim] are the ends of the action box; to the networks they are -1 and 1. The
+    `action_low` and `action_high` [action_dim] are the bounds of the actions; for the networks they are -1 and 1. The
     other settings are explained where they are set, in main.py.
     """
 
@@ -41,7 +41,7 @@ class Agent:
         action_l2: float,
         seed: int,
     ):
-        torch.set_flush_denormal(True)  # what Adam remembers of idle units nears 0, and there processors are slow
+        torch.set_flush_denormal(True)  # Adam's averages of idle units approach 0, and tiny numbers are slow
         torch.manual_seed(seed)  # for the networks' first weights
         self.rng = np.random.default_rng(seed)  # for exploration and for replay
         self.actor = Actor(obs_dim, len(action_low), hidden)
@@ -69,7 +69,7 @@ class Agent:
         return torch.from_numpy(self.rng.standard_normal(shape, dtype=np.float32))
 
     def learn(self) -> dict[str, float]:
-        """One update from a batch of the replay memory (algorithm 1 of the paper). Returns what is to be drawn."""
+        """One update from a batch of the replay memory (algorithm 1 of the paper). Returns values for the curves."""
         batch = self.replay.sample(self.batch_size)
         for network in (self.actor, self.critic, self.target_actor, self.target_critic):
             network.normalizer.update(batch.obs)
@@ -83,7 +83,7 @@ class Agent:
             next_action = self.target_actor(batch.next_obs)  # [batch, action_dim]
             next_value = self.target_critic(batch.next_obs, next_action)  # [batch]
             td_target = batch.reward + self.gamma * (1 - batch.terminated) * next_value
-            td_target = td_target.clamp(-1 / (1 - self.gamma), 0.0)  # rewards are -1 or 0: no return is beyond
+            td_target = td_target.clamp(-1 / (1 - self.gamma), 0.0)  # rewards are -1 or 0: no return lies outside
         q = self.critic(batch.obs, (batch.action - self.center) / self.half)  # [batch]
         critic_loss = (q - td_target).square().mean()
         self.critic_optimizer.zero_grad()
@@ -92,17 +92,17 @@ class Agent:
         return {"loss/critic": critic_loss.item(), "policy/mean_q": q.mean().item()}
 
     def learn_actor(self, batch: Batch) -> dict[str, float]:
-        """One step of the actor up the critic's slope: the deterministic policy gradient (Lillicrap et al., eq. 6)."""
+        """One actor step up the critic's gradient: the deterministic policy gradient (Lillicrap et al., eq. 6)."""
         action = self.actor(batch.obs)
         actor_loss = -self.critic(batch.obs, action).mean() + self.action_l2 * action.square().mean()
         self.actor_optimizer.zero_grad()
-        actor_loss.backward(inputs=list(self.actor.parameters()))  # through the critic, whose weights stay as they are
+        actor_loss.backward(inputs=list(self.actor.parameters()))  # through the critic, whose weights do not change
         self.actor_optimizer.step()
         return {"loss/actor": actor_loss.item()}
 
     @torch.no_grad()
     def move_targets(self) -> None:
-        """The target networks' step towards the networks learned: θ' ← θ' + τ (θ - θ')."""
+        """Move the target networks a small step towards the learned networks: θ' ← θ' + τ (θ - θ')."""
         targets = [*self.target_actor.parameters(), *self.target_critic.parameters()]
         torch._foreach_lerp_(targets, [*self.actor.parameters(), *self.critic.parameters()], self.tau)
 

@@ -6,7 +6,7 @@ Commands:
     python main.py --resume            go on with a run that was stopped; --help shows the rest
 """
 
-import harness  # first: it names what is not installed
+import harness  # first: it says which packages are missing
 from agent import Agent
 
 import gymnasium as gym
@@ -25,9 +25,9 @@ CRITIC_LEARNING_RATE = 1e-3  # and for the critic
 GAMMA = 0.98  # discount γ
 BATCH_SIZE = 128  # transitions in one update
 CAPACITY = 100_000  # transitions in the replay memory
-TAU = 0.01  # the target networks' step towards the networks learned, τ
+TAU = 0.01  # step of the target networks towards the learned networks, τ
 NOISE_SIGMA = 0.2  # size σ of the Gaussian noise on actions, which are between -1 and 1
-RANDOM_ACTIONS = 0.3  # chance of an action that is random altogether
+RANDOM_ACTIONS = 0.3  # chance of a uniformly random action
 ACTION_L2 = 1.0  # weight of the mean squared action in the actor's loss
 LEARNING_STARTS = 1_000  # environment steps before the first update, with random actions
 TRAIN_EVERY = 1  # environment steps from one update to the next

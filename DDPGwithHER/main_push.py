@@ -1,8 +1,8 @@
 """DDPG with hindsight experience replay on FetchPush-v4: push a block to a goal on a table.
 
-No goal but where the block lies is achieved until the hand finds the block, which by chance it seldom does: hence the
-many random actions at first. The other settings are near those of Plappert et al. (2018), who had 19 processes gather
-data side by side and averaged their gradients; here is one, which learns less often, from a larger batch.
+The achieved goal changes only when the hand moves the block, which seldom happens by chance. So there are many random
+actions at first. The other settings are near those of Plappert et al. (2018). They had 19 processes that gathered data
+side by side and averaged their gradients; here one process learns less often, from a larger batch.
 
 Commands: as in main.py, with the same flags, such as
     python main_push.py              train, evaluate; runs go into the same folder

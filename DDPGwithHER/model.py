@@ -8,11 +8,11 @@ class Normalizer(nn.BatchNorm1d):
     """Brings observations to mean 0 and deviation 1 over all batches so far, and within ±5 (the paper's appendix A)."""
 
     def forward(self, obs: Tensor) -> Tensor:
-        """Numbers [..., obs_dim] for observations [..., obs_dim]; what hardly varies is not blown up."""
+        """Normalised observations [..., obs_dim]; numbers that hardly vary are not scaled up."""
         return ((obs - self.running_mean) / self.running_var.sqrt().clamp(min=0.01)).clamp(-5.0, 5.0)
 
     def update(self, obs: Tensor) -> None:
-        """Let one more batch [batch, obs_dim] into mean and variance: what PyTorch's class does when it is called."""
+        """Update mean and variance with a batch [batch, obs_dim], as PyTorch's class does at every call."""
         super().forward(obs)
 
 

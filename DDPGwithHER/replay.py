@@ -15,7 +15,7 @@ class Batch(NamedTuple):
     action: Tensor  # [batch, ...]
     reward: Tensor  # [batch]
     next_obs: Tensor  # [batch, obs_dim]
-    terminated: Tensor  # [batch], 1 where the episode ended for good, 0 also where only its time was up
+    terminated: Tensor  # [batch], 1 where the episode terminated, 0 elsewhere, also at a time limit
 
 
 class ReplayBuffer:
@@ -32,7 +32,7 @@ class ReplayBuffer:
         self.ends = np.full(capacity, 2**63 - 1)  # for each row: `added` as its episode ended, if it has
 
     def use_hindsight(self, k: int, goal_dim: int, judge: Callable) -> None:
-        """Relabel k samples for each that keeps its goal; judge(achieved, desired) gives their rewards and ends."""
+        """Give k of k + 1 samples another goal; judge(achieved, desired) returns their rewards and terminations."""
         self.k, self.judge = k, judge  # goals [n, goal_dim], twice -> the environment's rewards [n], terminations [n]
         self.achieved, self.desired = np.s_[:goal_dim], np.s_[goal_dim : 2 * goal_dim]  # where observations have them
 
@@ -46,17 +46,17 @@ class ReplayBuffer:
         self.added += 1
 
     def end_episode(self) -> None:
-        """The next transition will be of another episode. To be called however this one ended."""
+        """Mark the end of an episode. To be called after a termination and after a time limit."""
         self.ends[self.ends > self.added] = self.added
 
     def sample(self, batch_size: int) -> Batch:
-        """`batch_size` transitions, each equally likely, with replacement; k in k + 1 with a goal of their `future`."""
+        """`batch_size` random transitions, with replacement; k of k + 1 have a goal from their `future`."""
         number = self.rng.integers(self.added - len(self), self.added, size=batch_size)  # counted since the very first
         batch = self.batch(number % len(self.ends))
         if self.k:
             obs, _, reward, next_obs, terminated = (tensor.numpy() for tensor in batch)  # the same memory
             chosen = self.rng.random(batch_size) < self.k / (self.k + 1)
-            # Any transition from this one to the last of its episode, or the last so far; there its goal was achieved.
+            # A random transition from this one to the last of its episode so far; what it achieved is the new goal.
             future = self.rng.integers(number, np.minimum(self.ends[number % len(self.ends)], self.added))
             goal = self.transitions["next_obs"][future % len(self.ends), self.achieved][chosen]
             obs[chosen, self.desired] = next_obs[chosen, self.desired] = goal
@@ -69,7 +69,7 @@ class ReplayBuffer:
         return Batch(*(torch.from_numpy(rows[name]) for name in Batch._fields))
 
     def state_dict(self) -> dict:
-        """What is stored, as bytes, and how much was ever added. The episode under way ends: a pause ends it."""
+        """The stored transitions as bytes, and how many were ever added. A pause ends the episode under way."""
         transitions = torch.from_numpy(self.transitions[: len(self)].view(np.uint8))
         ends = torch.from_numpy(np.minimum(self.ends[: len(self)], self.added))
         return {"transitions": transitions, "added": self.added, "ends": ends}

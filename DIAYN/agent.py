@@ -1,7 +1,7 @@
-"""DIAYN, diversity is all you need (Eysenbach et al. 2019). Differs from SAC in two; and α is set, not learned:
+"""DIAYN, diversity is all you need (Eysenbach et al. 2019). Two differences from SAC; and α is fixed:
 
-- An episode has a skill z. Observations end in it, one-hot, so that policy and critics depend on it.
-- No task rewards anything. A discriminator learns to tell the skill from the state, and the reward is how well it does.
+- Each episode has a skill z. Observations contain it, one-hot, so that policy and critics depend on it.
+- The task gives no reward. A discriminator learns to tell the skill from the state; the reward is how well it can.
 """
 
 import copy
@@ -20,7 +20,7 @@ PARTS += ("skill_optimizer", "replay")
 class Agent:
     """Learns networks for the policy and for the action values, and acts by the policy.
 
-    `action_low` and `action_high` [action_dim] are the ends of the action box; to the networks they are -1 and 1. The
+    `action_low` and `action_high` [action_dim] are the bounds of the actions; for the networks they are -1 and 1. The
     other settings are explained where they are set, in main.py.
     """
 
@@ -41,7 +41,7 @@ class Agent:
         n_skills: int,
         seed: int,
     ):
-        torch.set_flush_denormal(True)  # what Adam remembers of idle units nears 0, and there processors are slow
+        torch.set_flush_denormal(True)  # Adam's averages of idle units approach 0, and tiny numbers are slow
         torch.manual_seed(seed)  # for the networks' first weights
         self.rng = np.random.default_rng(seed)  # for exploration and for replay
         self.actor = Actor(obs_dim, len(action_low), hidden)
@@ -69,7 +69,7 @@ class Agent:
         return torch.from_numpy(self.rng.standard_normal(shape, dtype=np.float32))
 
     def learn(self) -> dict[str, float]:
-        """One update from a batch of the replay memory (algorithm 1 of the paper). Returns what is to be drawn."""
+        """One update from a batch of the replay memory (algorithm 1 of the paper). Returns values for the curves."""
         batch = self.replay.sample(self.batch_size)
         reward = self.learn_discriminator(batch.next_obs)
         drawn = self.learn_critic(batch._replace(reward=reward)) | self.learn_actor(batch)
@@ -96,7 +96,7 @@ class Agent:
         value = self.critic(batch.obs, action).amin(dim=0)  # [batch]
         actor_loss = (self.alpha * log_prob - value).mean()
         self.actor_optimizer.zero_grad()
-        actor_loss.backward(inputs=list(self.actor.parameters()))  # through the critic, whose weights stay as they are
+        actor_loss.backward(inputs=list(self.actor.parameters()))  # through the critic, whose weights do not change
         self.actor_optimizer.step()
         return {"loss/actor": actor_loss.item(), "policy/entropy": -log_prob.mean().item()}
 
@@ -111,12 +111,12 @@ class Agent:
 
     @torch.inference_mode()
     def skill_seen(self, obs: np.ndarray) -> int:
-        """The skill in which a trajectory [steps, obs_dim] was most likely made, by its states alone."""
+        """The skill that most likely produced a trajectory [steps, obs_dim], judged by its states alone."""
         return int(self.discriminator(torch.as_tensor(obs[:, : -self.n_skills])).sum(dim=0).argmax())
 
     @torch.no_grad()
     def move_targets(self) -> None:
-        """The target networks' step towards the networks learned: θ' ← θ' + τ (θ - θ')."""
+        """Move the target networks a small step towards the learned networks: θ' ← θ' + τ (θ - θ')."""
         torch._foreach_lerp_(list(self.target_critic.parameters()), list(self.critic.parameters()), self.tau)
 
     def state_dict(self) -> dict:

@@ -44,7 +44,7 @@ class PointWorld(gym.Env):
         return self.position.astype(np.float32), 0.0, False, False, {}
 
     def draw(self, before: np.ndarray) -> None:
-        """A line on the canvas from the position before to that now; in a window, if there is to be one."""
+        """Draw a line from the last position to the present one; show it in the window, if there is one."""
         for share in np.linspace(0, 1, 20):
             x, y = before + share * (self.position - before)
             row, column = pixel(-y), pixel(x)
@@ -82,7 +82,7 @@ def pixel(x: float) -> int:
 
 
 class Skills(gym.Wrapper):
-    """Gives each episode a skill, drawn evenly of `n_skills`, or reset's option `skill`. Observations end in it."""
+    """Gives each episode a random skill, or reset's option `skill`, and appends it to the observations."""
 
     def __init__(self, env: gym.Env, n_skills: int):
         super().__init__(env)

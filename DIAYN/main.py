@@ -6,7 +6,7 @@ Commands:
     python main.py --resume            go on with a run that was stopped; --help shows the rest
 """
 
-import harness  # first: it names what is not installed
+import harness  # first: it says which packages are missing
 from agent import Agent
 from env import Skills, play
 from picture import picture
@@ -28,7 +28,7 @@ CRITIC_LEARNING_RATE = 1e-3  # and for the critic and the discriminator
 GAMMA = 0.98  # discount γ
 BATCH_SIZE = 128  # transitions in one update
 CAPACITY = 100_000  # transitions in the replay memory
-TAU = 0.01  # the target networks' step towards the networks learned, τ
+TAU = 0.01  # step of the target networks towards the learned networks, τ
 LEARNING_STARTS = 1_000  # environment steps before the first update, with random actions
 TRAIN_EVERY = 1  # environment steps from one update to the next
 EVAL_EVERY = 1_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
@@ -64,7 +64,7 @@ def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
     obs, _ = env.reset(seed=seed)
     for step in run.steps(total_steps):
         action = agent.act(obs) if step > LEARNING_STARTS else env.action_space.sample()
-        next_obs, _, terminated, truncated, info = env.step(action)  # if it has a reward, nobody looks at it
+        next_obs, _, terminated, truncated, info = env.step(action)  # a reward, if there is one, is ignored
         agent.replay.add(obs, action, 0.0, next_obs, terminated)
         obs = next_obs
         if terminated or truncated:

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 
 class Actor(nn.Module):
-    """Two hidden layers between the observation and the policy: a Gaussian, drawn from and squeezed by tanh.
+    """Two hidden layers between the observation and the policy: samples of a Gaussian, squeezed by tanh.
 
-    The log of its standard deviation stays in bounds, beyond which the exponential would be 0 or very large.
+    The log of the standard deviation is kept within bounds; beyond them its exponential would be 0 or very large.
     """
 
     LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
@@ -35,8 +35,8 @@ class Actor(nn.Module):
 def log_prob(noise: Tensor, log_std: Tensor, u: Tensor) -> Tensor:
     """log π(a | s) [...] of a = tanh(u), u = mean + std noise, all [..., action_dim] (Haarnoja et al. 2018a, eq. 21).
 
-    It is the Gaussian's log-density at u, less the log of tanh's slope there, by which densities are squeezed. Computed
-    as 1 - tanh²u the slope would round to 0 for large u, and its log to -∞; the form below is the same and does not.
+    It is the log-density of the Gaussian at u minus the log of the slope of tanh at u. Computed as 1 - tanh²u the slope
+    would round to 0 for large u, and its log would be -∞. The form below is equal to it and does not round to 0.
     """
     gaussian = -0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi)
     log_slope = 2 * (math.log(2) - u - F.softplus(-2 * u))

@@ -14,7 +14,7 @@ class Batch(NamedTuple):
     action: Tensor  # [batch, ...]
     reward: Tensor  # [batch]
     next_obs: Tensor  # [batch, obs_dim]
-    terminated: Tensor  # [batch], 1 where the episode ended for good, 0 also where only its time was up
+    terminated: Tensor  # [batch], 1 where the episode terminated, 0 elsewhere, also at a time limit
 
 
 class ReplayBuffer:
@@ -38,7 +38,7 @@ class ReplayBuffer:
         self.added += 1
 
     def sample(self, batch_size: int) -> Batch:
-        """`batch_size` transitions, each equally likely, with replacement."""
+        """`batch_size` random transitions, with replacement."""
         return self.batch(self.rng.integers(len(self), size=batch_size))
 
     def batch(self, index: np.ndarray) -> Batch:
@@ -47,7 +47,7 @@ class ReplayBuffer:
         return Batch(*(torch.from_numpy(rows[name]) for name in Batch._fields))
 
     def state_dict(self) -> dict:
-        """What is stored, as bytes, and how much was ever added."""
+        """The stored transitions as bytes, and how many were ever added."""
         return {"transitions": torch.from_numpy(self.transitions[: len(self)].view(np.uint8)), "added": self.added}
 
     def load_state_dict(self, state: dict) -> None:

@@ -1,4 +1,4 @@
-"""DPPO, distributed proximal policy optimisation (Heess et al. 2017; equations: PPO's). Differs from PPO in three:
+"""DPPO, distributed proximal policy optimisation (Heess et al. 2017; equations: PPO's). Three differences:
 
 - Workers: each of many processes has environments, a rollout and random numbers of its own, and the same weights.
 - Averaging: before each step of the optimiser the gradients of all workers are averaged, so the weights stay the same.
@@ -19,10 +19,10 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 class Agent:
     """Learns networks for the policy and for the value, and acts by drawing from the policy.
 
-    One in each worker of torch.distributed's process group; without a group the only one, and then it is PPO's.
+    There is one in each worker of the process group of torch.distributed. Without a group it is the same as PPO's.
 
-    actions: how many there are, or the lowest and the highest action vector; what is drawn may lie beyond these. The
-    learning rate falls in a straight line to 0 over `learning_steps` updates, counted over all workers. The other
+    actions: how many there are, or the lowest and the highest action vector; samples may lie outside these. The
+    learning rate falls linearly to 0 over `learning_steps` updates, counted over all workers. The other
     settings are explained where they are set, in main.py.
     """
 
@@ -53,7 +53,7 @@ class Agent:
         self.parameters = [*self.actor.parameters(), *self.critic.parameters()]
         self.optimizer = torch.optim.Adam(self.parameters, lr=learning_rate, fused=True)
         self.learning_rate, self.learning_steps, self.updates = learning_rate, learning_steps / self.n_workers, 0
-        self.box = (0, actions - 1) if isinstance(actions, int) else actions  # to which main.py clips what was drawn
+        self.box = (0, actions - 1) if isinstance(actions, int) else actions  # main.py clips sampled actions to it
         action_type = np.int64 if isinstance(actions, int) else (np.float32, len(actions[0]))
         self.rollout = Rollout(n_steps, n_envs, obs_dim, action_type)
         self.gamma, self.gae_lambda, self.clip = gamma, gae_lambda, clip
@@ -62,12 +62,12 @@ class Agent:
 
     @torch.inference_mode()
     def act(self, obs: np.ndarray, explore: bool = True) -> np.ndarray:
-        """The action for one observation [obs_dim], or one for each of a batch [batch, obs_dim]: drawn, or the mode."""
+        """The action for one observation [obs_dim], or for each of a batch [batch, obs_dim]: sampled, or the mode."""
         policy = self.actor(torch.as_tensor(obs, dtype=torch.float32))
         return self.actor.sample(policy, self.rng).numpy() if explore else policy.mode.numpy().clip(*self.box)
 
     def learn(self) -> dict[str, float]:
-        """Some epochs of updates from the steps in the memory (algorithm 1). Returns what is to be drawn."""
+        """Some epochs of updates from the steps in the memory (algorithm 1). Returns values for the curves."""
         batch = self.rollout.take()
         with torch.no_grad():
             value = self.critic(batch.obs)  # [steps, envs]
@@ -83,13 +83,13 @@ class Agent:
             order = torch.from_numpy(self.rng.permutation(returns.numel()))
             drawn += [self.update(*(x[index] for x in samples)) for index in order.split(self.minibatch_size)]
         mean = {name: sum(values[name] for values in drawn) / len(drawn) for name in drawn[0]}
-        explained = 1 - (returns - value).var() / (returns.var() + 1e-8)  # share of the variance that V foresaw
+        explained = 1 - (returns - value).var() / (returns.var() + 1e-8)  # share of the variance that V predicted
         return mean | {"loss/explained_variance": explained.item()}
 
     def update(
         self, obs: Tensor, action: Tensor, old_log_prob: Tensor, advantage: Tensor, returns: Tensor
     ) -> dict[str, float]:
-        """One update from a minibatch (eq. 7 and 9); all tensors are [minibatch, ...]. Returns what is to be drawn."""
+        """One update from a minibatch (eq. 7 and 9); all tensors [minibatch, ...]. Returns values for the curves."""
         policy = self.actor(obs)
         log_ratio = policy.log_prob(action) - old_log_prob
         ratio = log_ratio.exp()  # π(a | s) / π_old(a | s)
@@ -113,7 +113,7 @@ class Agent:
         }
 
     def state_dict(self) -> dict:
-        """All that training needs to go on. The steps since the last update are dropped, for their episode is."""
+        """All that training needs to go on, without the steps since the last update: a pause ends their episode."""
         state = {name: getattr(self, name).state_dict() for name in ("actor", "critic", "optimizer")}
         return state | {"updates": self.updates, "rng": self.rng.bit_generator.state}
 
@@ -129,8 +129,8 @@ class Agent:
 def gae(td_error: Tensor, done: Tensor, decay: float) -> Tensor:
     """Generalised advantage A_t = δ_t + γλ A_{t+1}, [steps, envs] (Schulman et al. 2016, eq. 16), with `decay` = γλ.
 
-    Nothing follows an episode's last step. With λ = 1 the sum is the n-step return less the value, n to the end of the
-    rollout; with λ = 0 it is the TD error.
+    The sum stops at the last step of an episode. With λ = 1 it is the return up to the end of the rollout, bootstrapped
+    there, minus the value; with λ = 0 it is the TD error.
     """
     advantage, following = torch.zeros_like(td_error), torch.zeros_like(td_error[0])
     for t in reversed(range(len(td_error))):
@@ -140,7 +140,7 @@ def gae(td_error: Tensor, done: Tensor, decay: float) -> Tensor:
 
 
 def average(tensors: list[Tensor]) -> None:
-    """Give each tensor its mean over all workers, to the bit the same in all of them; one message for all tensors."""
+    """Replace each tensor by its mean over all workers, bit for bit the same in all; one message for all tensors."""
     if dist.is_initialized():
         dist.all_reduce(message := parameters_to_vector(tensors))  # their sum
         vector_to_parameters(message / dist.get_world_size(), tensors)

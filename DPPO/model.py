@@ -7,10 +7,10 @@ from torch.distributions import Categorical, Distribution, Independent, Normal
 
 
 class Actor(nn.Module):
-    """Two hidden layers between the observation and the policy π, for actions of either kind.
+    """Two hidden layers between the observation and the policy π, for discrete or continuous actions.
 
-    actions: how many there are; π is the softmax of one preference for each. Or the lowest and the highest vector; π is
-    then normal, around a mean that the network gives. Its deviations are learned too, the same at every observation.
+    actions: n, for n discrete actions; π is a softmax of n preferences. Or the lowest and highest action vector; π is
+    then a normal distribution. The network gives its mean; its deviations are weights, the same at every observation.
     """
 
     def __init__(self, obs_dim: int, actions: int | tuple[np.ndarray, np.ndarray], hidden: int):

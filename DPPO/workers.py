@@ -119,7 +119,7 @@ def connect(n_workers: int, others: list[subprocess.Popen]) -> dist.Store:
         if any(other.poll() is not None for other in others) or time.monotonic() > last:
             raise OSError("a worker died as it started")
     cores = sorted(allowed_cores())
-    if len(cores) >= n_workers:  # a core for each, as MPI has it: threads that wake up else wait for a busy one
+    if len(cores) >= n_workers:  # one core for each, as with MPI: otherwise threads that wake up wait for a busy one
         keep_to({cores[(store.port + me) % len(cores)]})
     dist.init_process_group("gloo", store=store, rank=me, world_size=n_workers, timeout=TIMEOUT)
     return store

@@ -7,8 +7,8 @@ import numpy as np
 class BitFlipping(gym.Env):
     """`n_bits` bits, -1 or 1, and a goal for each, all random; action i flips bit i. Rewards: -1, and 0 at the goal.
 
-    The episode terminates at the goal: there is no action that stays, so that to go on would be to leave it again. It
-    has no time limit of its own. Pictures show the bits above the goal, in red those that are not yet right.
+    The episode terminates at the goal, because every further action would leave it again. The task has no time limit of
+    its own. Pictures show the bits above the goal; wrong bits are red.
     """
 
     metadata = {"render_modes": ["human", "rgb_array"], "render_fps": 4}  # noqa: RUF012
@@ -59,7 +59,7 @@ class BitFlipping(gym.Env):
         return cells
 
     def show(self) -> None:
-        """Draw into the window, if there is to be one."""
+        """Draw into the window, if there is one."""
         if self.render_mode != "human":
             return
         import pygame

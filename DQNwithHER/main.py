@@ -6,7 +6,7 @@ Commands:
     python main.py --resume            go on with a run that was stopped; --help shows the rest
 """
 
-import harness  # first: it names what is not installed
+import harness  # first: it says which packages are missing
 from agent import Agent
 from env import BitFlipping
 
@@ -26,7 +26,7 @@ LEARNING_RATE = 2e-3  # step size of Adam at first; it falls to 0
 GAMMA = 0.98  # discount γ
 BATCH_SIZE = 128  # transitions in one update
 CAPACITY = 100_000  # transitions in the replay memory
-TAU = 0.05  # the target network's step towards the online network, τ
+TAU = 0.05  # step of the target network towards the online network, τ
 HUBER_DELTA = 1.0  # the error beyond which the loss is linear, δ
 LEARNING_STARTS = 1_000  # environment steps before the first update
 TRAIN_EVERY = 1  # environment steps from one update to the next

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 class QNetwork(nn.Module):
     """Two hidden layers between the observation and one value for each action.
 
-    Layer normalisation (Ba et al. 2016) is no part of the DQN of 2015, but what steadies it most (Gallici et al. 2025).
+    Layer normalisation (Ba et al. 2016) is not in the DQN of 2015; it keeps training stable (Gallici et al. 2025).
     """
 
     def __init__(self, obs_dim: int, n_actions: int, hidden: int):

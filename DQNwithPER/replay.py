@@ -14,7 +14,7 @@ class Batch(NamedTuple):
     action: Tensor  # [batch, ...]
     reward: Tensor  # [batch]
     next_obs: Tensor  # [batch, obs_dim]
-    terminated: Tensor  # [batch], 1 where the episode ended for good, 0 also where only its time was up
+    terminated: Tensor  # [batch], 1 where the episode terminated, 0 elsewhere, also at a time limit
 
 
 class ReplayBuffer:
@@ -38,7 +38,7 @@ class ReplayBuffer:
         self.added += 1
 
     def sample(self, batch_size: int) -> Batch:
-        """`batch_size` transitions, each equally likely, with replacement."""
+        """`batch_size` random transitions, with replacement."""
         return self.batch(self.rng.integers(len(self), size=batch_size))
 
     def batch(self, index: np.ndarray) -> Batch:
@@ -47,7 +47,7 @@ class ReplayBuffer:
         return Batch(*(torch.from_numpy(rows[name]) for name in Batch._fields))
 
     def state_dict(self) -> dict:
-        """What is stored, as bytes, and how much was ever added."""
+        """The stored transitions as bytes, and how many were ever added."""
         return {"transitions": torch.from_numpy(self.transitions[: len(self)].view(np.uint8)), "added": self.added}
 
     def load_state_dict(self, state: dict) -> None:
@@ -57,7 +57,7 @@ class ReplayBuffer:
 
 
 class SumTree:
-    """Numbers p_i >= 0 under a binary tree of their sums; setting and finding take O(log n) each, many at once.
+    """A binary tree of sums over numbers p_i >= 0; to set or to find one takes O(log n), many at once.
 
     The root is node 1, the children of node k are 2k and 2k + 1, and the leaves, at the end, are the p_i.
     """
@@ -93,12 +93,12 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         self.alpha, self.beta, self.beta_steps, self.draws = alpha, beta, beta_steps, 0
 
     def add(self, obs: np.ndarray, action: np.ndarray, reward: float, next_obs: np.ndarray, terminated: bool) -> None:
-        """Store one transition with the highest priority so far, so that each is learned from at least once."""
+        """Store one transition with the highest priority so far, so that it is sampled soon."""
         self.priorities[self.added % len(self.transitions)] = self.max_priority
         super().add(obs, action, reward, next_obs, terminated)
 
     def sample_prioritized(self, batch_size: int) -> tuple[Batch, np.ndarray, Tensor]:
-        """A batch, its places in the memory [batch], and its importance weights (N · P)^-β over the largest [batch]."""
+        """A batch, its indices in the memory [batch], and importance weights (N · P)^-β over the largest [batch]."""
         total = self.priorities.nodes[1]
         mass = (np.arange(batch_size) + self.rng.random(batch_size)) / batch_size * total  # one in each of equal parts
         index = np.minimum(self.priorities.find(mass), len(self) - 1)  # rounding may lead past the last one
@@ -108,7 +108,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         return self.batch(index), index, torch.from_numpy((weight / weight.max()).astype(np.float32))
 
     def update_priorities(self, index: np.ndarray, td_error: np.ndarray) -> None:
-        """Rank the transitions at `index` [batch] by their new TD errors [batch]."""
+        """Set the priorities of the transitions at `index` [batch] from their new TD errors [batch]."""
         self.priorities[index] = priority = (np.abs(td_error) + 1e-6) ** self.alpha
         self.max_priority = max(self.max_priority, float(priority.max()))
 

@@ -1,9 +1,9 @@
 """DDPG, the deep deterministic policy gradient (Lillicrap et al. 2016).
 
-DQN cannot ask for the best of infinitely many actions. DDPG learns it: a second network, the actor, answers with the
-one action that the critic values most. From DQN it has two things:
-- Replay: learns from random batches of stored transitions, whoever took them.
-- Target networks: slow copies of both networks give the targets, and follow by a small step each time.
+DQN cannot search infinitely many actions for the best one. DDPG learns a second network, the actor, whose action the
+critic should value most. It takes two things from DQN:
+- Replay: it learns from random batches of stored transitions, whichever policy took them.
+- Target networks: slow copies of both networks compute the targets; they follow in small steps.
 Exploration is noise added to the actor's action.
 """
 
@@ -23,7 +23,7 @@ PARTS = ("actor", "target_actor", "critic", "target_critic", "actor_optimizer", 
 class Agent:
     """Learns networks for the policy and for the action values, and acts by the policy.
 
-    `action_low` and `action_high` [action_dim] are the ends of the action box; to the networks they are -1 and 1. The
+    `action_low` and `action_high` [action_dim] are the bounds of the actions; for the networks they are -1 and 1. The
     other settings are explained where they are set, in main.py.
     """
 
@@ -44,7 +44,7 @@ class Agent:
         noise_sigma: float,
         seed: int,
     ):
-        torch.set_flush_denormal(True)  # what Adam remembers of idle units nears 0, and there processors are slow
+        torch.set_flush_denormal(True)  # Adam's averages of idle units approach 0, and tiny numbers are slow
         torch.manual_seed(seed)  # for the networks' first weights
         self.rng = np.random.default_rng(seed)  # for exploration and for replay
         self.actor = Actor(obs_dim, len(action_low), hidden)
@@ -72,7 +72,7 @@ class Agent:
         return torch.from_numpy(self.rng.standard_normal(shape, dtype=np.float32))
 
     def learn(self) -> dict[str, float]:
-        """One update from a batch of the replay memory (algorithm 1 of the paper). Returns what is to be drawn."""
+        """One update from a batch of the replay memory (algorithm 1 of the paper). Returns values for the curves."""
         batch = self.replay.sample(self.batch_size)
         drawn = self.learn_critic(batch) | self.learn_actor(batch)
         self.move_targets()
@@ -92,16 +92,16 @@ class Agent:
         return {"loss/critic": critic_loss.item(), "policy/mean_q": q.mean().item()}
 
     def learn_actor(self, batch: Batch) -> dict[str, float]:
-        """One step of the actor up the critic's slope: the deterministic policy gradient (Lillicrap et al., eq. 6)."""
+        """One actor step up the critic's gradient: the deterministic policy gradient (Lillicrap et al., eq. 6)."""
         actor_loss = -self.critic(batch.obs, self.actor(batch.obs)).mean()
         self.actor_optimizer.zero_grad()
-        actor_loss.backward(inputs=list(self.actor.parameters()))  # through the critic, whose weights stay as they are
+        actor_loss.backward(inputs=list(self.actor.parameters()))  # through the critic, whose weights do not change
         self.actor_optimizer.step()
         return {"loss/actor": actor_loss.item()}
 
     @torch.no_grad()
     def move_targets(self) -> None:
-        """The target networks' step towards the networks learned: θ' ← θ' + τ (θ - θ')."""
+        """Move the target networks a small step towards the learned networks: θ' ← θ' + τ (θ - θ')."""
         targets = [*self.target_actor.parameters(), *self.target_critic.parameters()]
         torch._foreach_lerp_(targets, [*self.actor.parameters(), *self.critic.parameters()], self.tau)
 

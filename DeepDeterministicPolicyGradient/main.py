@@ -6,7 +6,7 @@ Commands:
     python main.py --resume            go on with a run that was stopped; --help shows the rest
 """
 
-import harness  # first: it names what is not installed
+import harness  # first: it says which packages are missing
 from agent import Agent
 
 import gymnasium as gym
@@ -23,7 +23,7 @@ CRITIC_LEARNING_RATE = 1e-3  # and for the critic
 GAMMA = 0.98  # discount γ
 BATCH_SIZE = 128  # transitions in one update
 CAPACITY = 100_000  # transitions in the replay memory
-TAU = 0.01  # the target networks' step towards the networks learned, τ
+TAU = 0.01  # step of the target networks towards the learned networks, τ
 NOISE = "gaussian"  # exploration noise: "gaussian", or "ou" for the Ornstein-Uhlenbeck process of the paper
 NOISE_SIGMA = 0.1  # its size σ, where the actions are between -1 and 1
 LEARNING_STARTS = 1_000  # environment steps before the first update, with random actions

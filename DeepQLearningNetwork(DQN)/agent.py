@@ -1,10 +1,10 @@
 """DQN, the deep Q-network (Mnih et al. 2015), with Double DQN (van Hasselt et al. 2016) as an option.
 
 Q-learning with three things added, so that a neural network can take the place of the table:
-- Replay: learns from random batches of stored transitions; neighbours in time are too much alike to learn from in turn.
-- Target network: a slow copy of the network gives the targets, which would else move with every update. It follows by a
-  small step each time (Lillicrap et al. 2016), smoother than the paper's whole copy every 10,000 updates.
-- Huber loss: an error beyond ±δ pulls no harder than one of ±δ, so that no surprise throws the network off.
+- Replay: it learns from random batches of stored transitions, because consecutive transitions are too much alike.
+- Target network: a slow copy of the network computes the targets, so that they do not jump with every update. It
+  follows in small steps (Lillicrap et al. 2016); the paper of 2015 copies all weights every 10,000 updates.
+- Huber loss: the gradient of an error beyond ±δ is as large as that of ±δ, so that single large errors do little harm.
 """
 
 import copy
@@ -20,7 +20,7 @@ import torch.nn.functional as F
 class Agent:
     """Learns a network for the action values, and acts ε-greedily on them.
 
-    The learning rate falls in a straight line to 0 over `learning_steps` updates, so that the network comes to rest,
+    The learning rate falls linearly to 0 over `learning_steps` updates, so that the network comes to rest,
     and the chance ε of a random action from `epsilon_start` to `epsilon_end` over `epsilon_steps` actions. The other
     settings are explained where they are set, in main.py.
     """
@@ -72,12 +72,12 @@ class Agent:
         return action[()]
 
     def learn(self) -> dict[str, float]:
-        """One update from a batch of the replay memory (Mnih et al., algorithm 1). Returns what is to be drawn."""
+        """One update from a batch of the replay memory (Mnih et al., algorithm 1). Returns values for the curves."""
         batch = self.replay.sample(self.batch_size)
         with torch.no_grad():
             next_q = self.target_net(batch.next_obs)  # [batch, n_actions]
-            # The best of several noisy values is too high on average. Double DQN lets the online network choose
-            # the action and the target network value it: noise that misleads the choice is then not in the value.
+            # The maximum of several noisy values is too high on average. In Double DQN the online network chooses the
+            # action and the target network values it: the error that misled the choice is not in the value as well.
             choosing_q = self.q_net(batch.next_obs) if self.double_q else next_q
             next_value = next_q.gather(1, choosing_q.argmax(dim=1, keepdim=True)).squeeze(1)  # [batch]
             td_target = batch.reward + self.gamma * (1 - batch.terminated) * next_value

@@ -6,7 +6,7 @@ Commands:
     python main.py --resume            go on with a run that was stopped; --help shows the rest
 """
 
-import harness  # first: it names what is not installed
+import harness  # first: it says which packages are missing
 from agent import Agent
 
 import gymnasium as gym
@@ -22,7 +22,7 @@ LEARNING_RATE = 2e-3  # step size of Adam at first; it falls to 0
 GAMMA = 0.99  # discount γ
 BATCH_SIZE = 256  # transitions in one update
 CAPACITY = 100_000  # transitions in the replay memory; the oldest, of beginners, are forgotten
-TAU = 0.02  # the target network's step towards the online network, τ
+TAU = 0.02  # step of the target network towards the online network, τ
 HUBER_DELTA = 20.0  # the error beyond which the loss is linear, δ; rewards here reach ±100
 LEARNING_STARTS = 1_000  # environment steps before the first update
 TRAIN_EVERY = 8  # environment steps from one update to the next

@@ -1,6 +1,6 @@
 """Dueling DQN (Wang et al. 2016).
 
-Differs from DQN only in its network, in model.py: Q(s, a) = V(s) + A(s, a) - mean over a' of A(s, a').
+It differs from DQN only in its network, in model.py: Q(s, a) = V(s) + A(s, a) - mean over a' of A(s, a').
 """
 
 import copy
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 class Agent:
     """Learns a network for the action values, and acts ε-greedily on them.
 
-    The learning rate falls in a straight line to 0 over `learning_steps` updates, so that the network comes to rest,
+    The learning rate falls linearly to 0 over `learning_steps` updates, so that the network comes to rest,
     and the chance ε of a random action from `epsilon_start` to `epsilon_end` over `epsilon_steps` actions. The other
     settings are explained where they are set, in main.py.
     """
@@ -68,12 +68,12 @@ class Agent:
         return action[()]
 
     def learn(self) -> dict[str, float]:
-        """One update from a batch of the replay memory (Mnih et al., algorithm 1). Returns what is to be drawn."""
+        """One update from a batch of the replay memory (Mnih et al., algorithm 1). Returns values for the curves."""
         batch = self.replay.sample(self.batch_size)
         with torch.no_grad():
             next_q = self.target_net(batch.next_obs)  # [batch, n_actions]
-            # The best of several noisy values is too high on average. Double DQN lets the online network choose
-            # the action and the target network value it: noise that misleads the choice is then not in the value.
+            # The maximum of several noisy values is too high on average. In Double DQN the online network chooses the
+            # action and the target network values it: the error that misled the choice is not in the value as well.
             choosing_q = self.q_net(batch.next_obs) if self.double_q else next_q
             next_value = next_q.gather(1, choosing_q.argmax(dim=1, keepdim=True)).squeeze(1)  # [batch]
             td_target = batch.reward + self.gamma * (1 - batch.terminated) * next_value

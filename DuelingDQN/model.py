@@ -4,12 +4,12 @@ from torch import Tensor, nn
 
 
 class QNetwork(nn.Module):
-    """Two hidden layers, and on them two heads: how good the state is, and how much better each action than the rest.
+    """Two hidden layers and two heads: one for the value of the state, one for the advantage of each action.
 
-    V + A alone could not be told apart: a constant moved from one to the other leaves Q as it is. Subtracting the mean
-    of A settles it (eq. 9): V is then the mean of Q over the actions, and every update teaches it, whatever the action.
+    V + A alone does not determine V and A: a constant can move from one to the other without changing Q. Subtracting
+    the mean of A settles this (eq. 9): V is then the mean of Q over the actions, and every update changes it.
 
-    Layer normalisation (Ba et al. 2016) is no part of the DQN of 2015, but what steadies it most (Gallici et al. 2025).
+    Layer normalisation (Ba et al. 2016) is not in the DQN of 2015; it keeps training stable (Gallici et al. 2025).
     """
 
     def __init__(self, obs_dim: int, n_actions: int, hidden: int):

@@ -1,9 +1,9 @@
-"""PPO, proximal policy optimisation (Schulman et al. 2017). Differs from A2C in three:
+"""PPO, proximal policy optimisation (Schulman et al. 2017). Three differences from A2C:
 
 - Epochs: each rollout is learned from several times over, in minibatches.
-- Clip: that would carry the policy far from the one that acted, and the rollout says little about policies far away. So
-  an action counts no more once its probability has changed by the share ε in the direction in which it gains.
-- Any actions: numbers, or vectors from a normal distribution.
+- Clip: many updates would move the policy far from the one that acted, and the rollout says little about it there. So
+  an action adds no gradient once its probability has changed by the share ε in the direction of its advantage.
+- Discrete or continuous actions: π is a softmax or a normal distribution.
 """
 
 from model import Actor, Critic
@@ -18,8 +18,8 @@ from torch import Tensor
 class Agent:
     """Learns networks for the policy and for the value, and acts by drawing from the policy.
 
-    actions: how many there are, or the lowest and the highest action vector; what is drawn may lie beyond these. The
-    learning rate falls in a straight line to 0 over `learning_steps` updates. The other settings are explained where
+    actions: how many there are, or the lowest and the highest action vector; samples may lie outside these. The
+    learning rate falls linearly to 0 over `learning_steps` updates. The other settings are explained where
     they are set, in main.py.
     """
 
@@ -49,7 +49,7 @@ class Agent:
         self.parameters = [*self.actor.parameters(), *self.critic.parameters()]
         self.optimizer = torch.optim.Adam(self.parameters, lr=learning_rate, fused=True)
         self.learning_rate, self.learning_steps, self.updates = learning_rate, learning_steps, 0
-        self.box = (0, actions - 1) if isinstance(actions, int) else actions  # to which main.py clips what was drawn
+        self.box = (0, actions - 1) if isinstance(actions, int) else actions  # main.py clips sampled actions to it
         action_type = np.int64 if isinstance(actions, int) else (np.float32, len(actions[0]))
         self.rollout = Rollout(n_steps, n_envs, obs_dim, action_type)
         self.gamma, self.gae_lambda, self.clip = gamma, gae_lambda, clip
@@ -58,12 +58,12 @@ class Agent:
 
     @torch.inference_mode()
     def act(self, obs: np.ndarray, explore: bool = True) -> np.ndarray:
-        """The action for one observation [obs_dim], or one for each of a batch [batch, obs_dim]: drawn, or the mode."""
+        """The action for one observation [obs_dim], or for each of a batch [batch, obs_dim]: sampled, or the mode."""
         policy = self.actor(torch.as_tensor(obs, dtype=torch.float32))
         return self.actor.sample(policy, self.rng).numpy() if explore else policy.mode.numpy().clip(*self.box)
 
     def learn(self) -> dict[str, float]:
-        """Some epochs of updates from the steps in the memory (algorithm 1). Returns what is to be drawn."""
+        """Some epochs of updates from the steps in the memory (algorithm 1). Returns values for the curves."""
         batch = self.rollout.take()
         with torch.no_grad():
             value = self.critic(batch.obs)  # [steps, envs]
@@ -78,13 +78,13 @@ class Agent:
             order = torch.from_numpy(self.rng.permutation(returns.numel()))
             drawn += [self.update(*(x[index] for x in samples)) for index in order.split(self.minibatch_size)]
         mean = {name: sum(values[name] for values in drawn) / len(drawn) for name in drawn[0]}
-        explained = 1 - (returns - value).var() / (returns.var() + 1e-8)  # share of the variance that V foresaw
+        explained = 1 - (returns - value).var() / (returns.var() + 1e-8)  # share of the variance that V predicted
         return mean | {"loss/explained_variance": explained.item()}
 
     def update(
         self, obs: Tensor, action: Tensor, old_log_prob: Tensor, advantage: Tensor, returns: Tensor
     ) -> dict[str, float]:
-        """One update from a minibatch (eq. 7 and 9); all tensors are [minibatch, ...]. Returns what is to be drawn."""
+        """One update from a minibatch (eq. 7 and 9); all tensors [minibatch, ...]. Returns values for the curves."""
         policy = self.actor(obs)
         log_ratio = policy.log_prob(action) - old_log_prob
         ratio = log_ratio.exp()  # π(a | s) / π_old(a | s)
@@ -107,7 +107,7 @@ class Agent:
         }
 
     def state_dict(self) -> dict:
-        """All that training needs to go on. The steps since the last update are dropped, for their episode is."""
+        """All that training needs to go on, without the steps since the last update: a pause ends their episode."""
         state = {name: getattr(self, name).state_dict() for name in ("actor", "critic", "optimizer")}
         return state | {"updates": self.updates, "rng": self.rng.bit_generator.state}
 
@@ -121,8 +121,8 @@ class Agent:
 def gae(td_error: Tensor, done: Tensor, decay: float) -> Tensor:
     """Generalised advantage A_t = δ_t + γλ A_{t+1}, [steps, envs] (Schulman et al. 2016, eq. 16), with `decay` = γλ.
 
-    Nothing follows an episode's last step. With λ = 1 the sum is the n-step return less the value, n to the end of the
-    rollout; with λ = 0 it is the TD error.
+    The sum stops at the last step of an episode. With λ = 1 it is the return up to the end of the rollout, bootstrapped
+    there, minus the value; with λ = 0 it is the TD error.
     """
     advantage, following = torch.zeros_like(td_error), torch.zeros_like(td_error[0])
     for t in reversed(range(len(td_error))):

@@ -6,7 +6,7 @@ Commands:
     python main.py --resume            go on with a run that was stopped; --help shows the rest
 """
 
-import harness  # first: it names what is not installed
+import harness  # first: it says which packages are missing
 from agent import Agent
 
 import gymnasium as gym
@@ -19,11 +19,11 @@ SEED = 0
 
 HIDDEN = 64  # units in each of the two hidden layers
 LEARNING_RATE = 1e-3  # step size of Adam at first, α; it falls to 0
-GAMMA = 0.999  # discount γ; a landing takes some hundred steps
+GAMMA = 0.999  # discount γ; a landing takes a few hundred steps
 GAE_LAMBDA = 0.98  # λ of the generalised advantage
 CLIP = 0.2  # share by which a probability may change, ε
 ENTROPY_COEF = 0.01  # weight of the entropy bonus, β
-MAX_GRAD_NORM = 0.5  # the longest gradient
+MAX_GRAD_NORM = 0.5  # largest norm of the gradient
 N_ENVS = 16  # environments, side by side
 N_STEPS = 256  # steps in each of them in one rollout, n
 N_EPOCHS = 8  # times that a rollout is learned from
@@ -68,7 +68,7 @@ def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
     obs, _ = envs.reset(seed=seed)
     for step in run.steps(total_steps, by=N_ENVS):
         action = agent.act(obs)
-        # The task gets an action that it allows. The memory keeps the one that was drawn, whose probability is known.
+        # The task gets the clipped action. The memory keeps the sampled one, because its probability is known.
         first_obs, reward, terminated, truncated, info = envs.step(action.clip(*agent.box))
         next_obs, done = first_obs.copy(), terminated | truncated
         if done.any():
@@ -79,7 +79,7 @@ def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
         obs = first_obs
         if len(agent.rollout) == N_STEPS:
             run.log(step, agent.learn())
-        if step % EVAL_EVERY < N_ENVS:  # a multiple was passed
+        if step % EVAL_EVERY < N_ENVS:  # a multiple of EVAL_EVERY was passed
             run.evaluate(step, keep_best=True)
     return agent
 

@@ -1,8 +1,8 @@
 """REINFORCE, the policy gradient (Williams 1992), with reward-to-go and a baseline.
 
-Learns the policy itself and no values: an action is made more likely in proportion to the return that followed it.
-- Reward-to-go: an action is credited with the rewards after it, for it did not cause those before.
-- Baseline: from every return the mean is taken away. What is better than the mean becomes more likely, the rest less.
+It learns the policy itself and no values: an action becomes more likely in proportion to the return that followed it.
+- Reward-to-go: an action is credited only with later rewards, because it did not cause the earlier ones.
+- Baseline: the mean is subtracted from the returns. Actions better than the mean become more likely, the others less.
 """
 
 from model import Actor
@@ -17,7 +17,7 @@ from torch import Tensor
 class Agent:
     """Learns a network for the policy, and acts by drawing from it.
 
-    The learning rate falls in a straight line to 0 over `learning_steps` updates. The other settings are explained
+    The learning rate falls linearly to 0 over `learning_steps` updates. The other settings are explained
     where they are set, in main.py.
     """
 
@@ -43,14 +43,14 @@ class Agent:
 
     @torch.inference_mode()
     def act(self, obs: np.ndarray, explore: bool = True) -> np.ndarray:
-        """The action for one observation [obs_dim], or one for each of a batch [batch, obs_dim]: drawn, or the mode."""
+        """The action for one observation [obs_dim], or for each of a batch [batch, obs_dim]: sampled, or the mode."""
         logits = self.actor(torch.as_tensor(obs, dtype=torch.float32)).numpy()
-        if explore:  # with Gumbel noise added, the largest logit is a draw from their softmax (Gumbel 1954)
+        if explore:  # the largest logit after adding Gumbel noise is a sample of the softmax (Gumbel 1954)
             logits = logits + self.rng.gumbel(size=logits.shape)
         return logits.argmax(axis=-1)
 
     def learn(self) -> dict[str, float]:
-        """One update from the episodes in the memory (Williams 1992, eq. 11). Returns what is to be drawn."""
+        """One update from the episodes in the memory (Williams 1992, eq. 11). Returns values for the curves."""
         batch = self.rollout.take()
         returns = returns_to_go(batch.reward, batch.done, self.gamma)
         advantage = (returns - returns.mean()) / (returns.std() + 1e-8)
@@ -66,7 +66,7 @@ class Agent:
         return {"loss/actor": loss.item(), "policy/entropy": entropy.item()}
 
     def state_dict(self) -> dict:
-        """All that training needs to go on. The steps since the last update are dropped, for their episode is."""
+        """All that training needs to go on, without the steps since the last update: a pause ends their episode."""
         state = {name: getattr(self, name).state_dict() for name in ("actor", "optimizer")}
         return state | {"updates": self.updates, "rng": self.rng.bit_generator.state}
 
@@ -78,7 +78,7 @@ class Agent:
 
 
 def returns_to_go(reward: Tensor, done: Tensor, gamma: float) -> Tensor:
-    """G_t = R_{t+1} + γ G_{t+1}, [steps] (Sutton & Barto, eq. 3.9); nothing follows the last step of an episode."""
+    """G_t = R_{t+1} + γ G_{t+1}, [steps] (Sutton & Barto, eq. 3.9); the sum stops at the end of an episode."""
     returns, following = torch.zeros_like(reward), 0.0
     for t in reversed(range(len(reward))):
         following = reward[t] + gamma * (1 - done[t]) * following

@@ -36,6 +36,6 @@ class Rollout:
         self.size += 1
 
     def take(self) -> Batch:
-        """All steps stored, to be used before the next is added; the memory is empty then."""
+        """All stored steps; the memory is then empty. Use them before the next step is added."""
         size, self.size = self.size, 0
         return Batch(*(torch.from_numpy(array[:size]) for array in self.steps))

@@ -1,7 +1,7 @@
 """Q-learning (Watkins 1989; Sutton & Barto 2018, section 6.5): off-policy temporal-difference control.
 
-- Acts ε-greedily: mostly the action that looks best, now and then a random one.
-- Learns what the greedy policy would earn: the target takes the best next action, whichever is really taken next.
+- It acts ε-greedily: with probability ε a random action, else the action with the highest value.
+- It learns the values of the greedy policy: the target uses the best next action, whichever is really taken next.
 """
 
 from model import QTable
@@ -12,7 +12,7 @@ import numpy as np
 class Agent:
     """Learns a table of action values.
 
-    alpha: first step size α; it falls in a straight line to 0 over `alpha_steps` updates, so that the table comes to
+    alpha: first step size α; it falls linearly to 0 over `alpha_steps` updates, so that the table comes to
     rest even where the target is noisy. gamma: discount γ. epsilon: chance ε of a random action.
     """
 
@@ -48,7 +48,7 @@ class Agent:
         return np.where(self.rng.random(action.shape) < self.epsilon, random_action, action)[()]
 
     def learn(self, obs: int, action: int, reward: float, next_obs: int, terminated: bool) -> dict[str, float]:
-        """One update from one transition (Sutton & Barto, eq. 6.8). Returns what is to be drawn."""
+        """One update from one transition (Sutton & Barto, eq. 6.8). Returns values for the curves."""
         next_value = self.q(next_obs).max()
         td_target = reward + self.gamma * (1 - terminated) * next_value
         td_error = td_target - self.q(obs)[action]

@@ -6,7 +6,7 @@ Commands:
     python main.py --resume            go on with a run that was stopped; --help shows the rest
 """
 
-import harness  # first: it names what is not installed
+import harness  # first: it says which packages are missing
 import picture
 from agent import Agent
 

@@ -1,8 +1,8 @@
-"""SAC, the soft actor-critic (Haarnoja et al. 2018a, 2018b). Differs from TD3 in two:
+"""SAC, the soft actor-critic (Haarnoja et al. 2018a, 2018b). Two differences from TD3:
 
-- Soft values: entropy is worth α a unit, to the actor, and to the critics in every step to come. So the policy is a
-  distribution, which explores by itself and makes its own target actions; noise, delay and target actor are gone.
-- Learned temperature: α moves so that the entropy stays near a target.
+- Soft values: a unit of entropy is worth α, to the actor now and to the critics in every later step. The policy is a
+  distribution: it explores by itself, and its samples are the target actions. Noise, delay and target actor are gone.
+- Learned temperature: α is adjusted so that the entropy stays near a target.
 """
 
 import copy
@@ -21,7 +21,7 @@ PARTS += ("temperature_optimizer", "replay")
 class Agent:
     """Learns networks for the policy and for the action values, and acts by the policy.
 
-    `action_low` and `action_high` [action_dim] are the ends of the action box; to the networks they are -1 and 1. The
+    `action_low` and `action_high` [action_dim] are the bounds of the actions; for the networks they are -1 and 1. The
     other settings are explained where they are set, in main.py.
     """
 
@@ -40,7 +40,7 @@ class Agent:
         tau: float,
         seed: int,
     ):
-        torch.set_flush_denormal(True)  # what Adam remembers of idle units nears 0, and there processors are slow
+        torch.set_flush_denormal(True)  # Adam's averages of idle units approach 0, and tiny numbers are slow
         torch.manual_seed(seed)  # for the networks' first weights
         self.rng = np.random.default_rng(seed)  # for exploration and for replay
         self.actor = Actor(obs_dim, len(action_low), hidden)
@@ -68,7 +68,7 @@ class Agent:
         return torch.from_numpy(self.rng.standard_normal(shape, dtype=np.float32))
 
     def learn(self) -> dict[str, float]:
-        """One update from a batch of the replay memory (algorithm 1 of the paper). Returns what is to be drawn."""
+        """One update from a batch of the replay memory (algorithm 1 of the paper). Returns values for the curves."""
         batch = self.replay.sample(self.batch_size)
         drawn = self.learn_critic(batch) | self.learn_actor(batch)
         self.move_targets()
@@ -94,12 +94,12 @@ class Agent:
         value = self.critic(batch.obs, action).amin(dim=0)  # [batch]
         actor_loss = (self.temperature().detach() * log_prob - value).mean()
         self.actor_optimizer.zero_grad()
-        actor_loss.backward(inputs=list(self.actor.parameters()))  # through the critic, whose weights stay as they are
+        actor_loss.backward(inputs=list(self.actor.parameters()))  # through the critic, whose weights do not change
         self.actor_optimizer.step()
         return {"loss/actor": actor_loss.item()} | self.learn_temperature(-log_prob.detach().mean())
 
     def learn_temperature(self, entropy: Tensor) -> dict[str, float]:
-        """One step of α, up where the policy's entropy is below its target (Haarnoja et al. 2018b, eq. 18)."""
+        """One step of α: it rises where the policy's entropy is below its target (Haarnoja et al. 2018b, eq. 18)."""
         temperature_loss = self.temperature() * (entropy - self.target_entropy)
         self.temperature_optimizer.zero_grad()
         temperature_loss.backward()
@@ -108,7 +108,7 @@ class Agent:
 
     @torch.no_grad()
     def move_targets(self) -> None:
-        """The target networks' step towards the networks learned: θ' ← θ' + τ (θ - θ')."""
+        """Move the target networks a small step towards the learned networks: θ' ← θ' + τ (θ - θ')."""
         torch._foreach_lerp_(list(self.target_critic.parameters()), list(self.critic.parameters()), self.tau)
 
     def state_dict(self) -> dict:

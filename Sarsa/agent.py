@@ -1,7 +1,7 @@
 """Sarsa (Rummery & Niranjan 1994; Sutton & Barto, section 6.4): on-policy temporal-difference control.
 
-Differs from Q-learning in one thing:
-- Learns what its own, exploring policy earns: the target takes the action that is really taken next (S, A, R, S', A').
+One difference from Q-learning:
+- It learns the values of its own, exploring policy: the target uses the action that is taken next (S, A, R, S', A').
 """
 
 from model import QTable
@@ -12,7 +12,7 @@ import numpy as np
 class Agent:
     """Learns a table of action values.
 
-    alpha: first step size α; it falls in a straight line to 0 over `alpha_steps` updates, so that the table comes to
+    alpha: first step size α; it falls linearly to 0 over `alpha_steps` updates, so that the table comes to
     rest even where the target is noisy. gamma: discount γ. epsilon: chance ε of a random action.
     """
 
@@ -50,7 +50,7 @@ class Agent:
     def learn(
         self, obs: int, action: int, reward: float, next_obs: int, next_action: int, terminated: bool
     ) -> dict[str, float]:
-        """One update from one transition (Sutton & Barto, eq. 6.7). Returns what is to be drawn."""
+        """One update from one transition (Sutton & Barto, eq. 6.7). Returns values for the curves."""
         next_value = self.q(next_obs)[next_action]
         td_target = reward + self.gamma * (1 - terminated) * next_value
         td_error = td_target - self.q(obs)[action]

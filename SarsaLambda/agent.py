@@ -1,7 +1,7 @@
 """Sarsa(λ) (Rummery & Niranjan 1994; Sutton & Barto, sections 12.5 and 12.7): Sarsa with eligibility traces.
 
-Differs from Sarsa in one thing:
-- Each TD error corrects every state-action pair visited in this episode, by its trace: (γλ)^k for k steps ago.
+One difference from Sarsa:
+- Each TD error updates every state-action pair visited in this episode, weighted by its trace: (γλ)^k after k steps.
 """
 
 from model import QTable
@@ -12,7 +12,7 @@ import numpy as np
 class Agent:
     """Learns a table of action values.
 
-    alpha: first step size α; it falls in a straight line to 0 over `alpha_steps` updates, so that the table comes to
+    alpha: first step size α; it falls linearly to 0 over `alpha_steps` updates, so that the table comes to
     rest even where the target is noisy. gamma: discount γ. epsilon: chance ε of a random action.
     lambda_: trace decay λ. trace: "accumulating", "replacing" or "dutch". Raises ValueError at any other trace.
     """
@@ -61,7 +61,7 @@ class Agent:
     def learn(
         self, obs: int, action: int, reward: float, next_obs: int, next_action: int, terminated: bool
     ) -> dict[str, float]:
-        """One update from one transition (Sutton & Barto, eqs. 12.7 and 12.16). Returns what is to be drawn."""
+        """One update from one transition (Sutton & Barto, eqs. 12.7 and 12.16). Returns values for the curves."""
         next_value = self.q(next_obs)[next_action]
         td_target = reward + self.gamma * (1 - terminated) * next_value
         td_error = td_target - self.q(obs)[action]

@@ -6,7 +6,7 @@ Commands:
     python main.py --resume            go on with a run that was stopped; --help shows the rest
 """
 
-import harness  # first: it names what is not installed
+import harness  # first: it says which packages are missing
 import picture
 from agent import Agent
 
@@ -85,7 +85,7 @@ def evaluate(agent: Agent, episodes: int, seed: int, env: gym.Env | None = None)
 
 
 def also_required(agent: Agent) -> bool:
-    """Sarsa is to learn the safe path: no state of the greedy walk is right beside the cliff."""
+    """Whether Sarsa has learned the safe path: no state of the greedy walk is next to the cliff."""
     return ENV_ID != "CliffWalking-v1" or picture.beside_cliff(agent, make_env()) == 0
 
 

@@ -6,8 +6,8 @@ import numpy as np
 class QTable:
     """One number for each state and action: the expected return of taking that action there.
 
-    All are zero at first. Where every step costs -1 that is optimistic: what has not been tried looks best, so that
-    even a greedy agent explores (Sutton & Barto, section 2.6).
+    All values are zero at first. Where every step costs -1 this is optimistic: an action that was not tried looks best,
+    so that even a greedy agent explores (Sutton & Barto, section 2.6).
     """
 
     def __init__(self, n_states: int, n_actions: int):

@@ -63,7 +63,7 @@ def heat_map(agent, env: gym.Env) -> np.ndarray:
         axes.plot(path, best[path], color="tab:red", marker="o", markersize=4)
     else:
         axes.set(xticks=[], yticks=[])
-        best[np.isin(letters.ravel(), ("#", "G"))] = np.nan  # never left, so never learned
+        best[np.isin(letters.ravel(), ("#", "G"))] = np.nan  # no action is taken there, so nothing is learned
         figure.colorbar(axes.imshow(best.reshape(letters.shape)), label="expected return", shrink=0.7)
         for (row, column), letter in np.ndenumerate(letters):
             if letter in "#G":

@@ -1,8 +1,8 @@
-"""TD3, the twin delayed deep deterministic policy gradient (Fujimoto et al. 2018). Differs from DDPG in three:
+"""TD3, the twin delayed deep deterministic policy gradient (Fujimoto et al. 2018). Three differences:
 
-- Twin critics: the actor finds what a critic overrates, so the smaller of two values gives the target.
-- Delay: actor and target networks move once in several updates of the critics, which first learn what they value.
-- Smoothed target actions: noise makes a target the value of an action's neighbourhood and not of a narrow peak.
+- Twin critics: the actor exploits values that are too high, so the target uses the smaller of two critics' values.
+- Delay: actor and target networks are updated once in several updates of the critics, when the values are better.
+- Smoothed target actions: with noise a target is the value of the neighbourhood of an action, not of a narrow peak.
 """
 
 import copy
@@ -21,7 +21,7 @@ PARTS = ("actor", "target_actor", "critic", "target_critic", "actor_optimizer", 
 class Agent:
     """Learns networks for the policy and for the action values, and acts by the policy.
 
-    `action_low` and `action_high` [action_dim] are the ends of the action box; to the networks they are -1 and 1. The
+    `action_low` and `action_high` [action_dim] are the bounds of the actions; for the networks they are -1 and 1. The
     other settings are explained where they are set, in main.py.
     """
 
@@ -45,7 +45,7 @@ class Agent:
         target_clip: float,
         seed: int,
     ):
-        torch.set_flush_denormal(True)  # what Adam remembers of idle units nears 0, and there processors are slow
+        torch.set_flush_denormal(True)  # Adam's averages of idle units approach 0, and tiny numbers are slow
         torch.manual_seed(seed)  # for the networks' first weights
         self.rng = np.random.default_rng(seed)  # for exploration and for replay
         self.actor = Actor(obs_dim, len(action_low), hidden)
@@ -75,7 +75,7 @@ class Agent:
         return torch.from_numpy(self.rng.standard_normal(shape, dtype=np.float32))
 
     def learn(self) -> dict[str, float]:
-        """One update from a batch of the replay memory (algorithm 1 of the paper). Returns what is to be drawn."""
+        """One update from a batch of the replay memory (algorithm 1 of the paper). Returns values for the curves."""
         batch = self.replay.sample(self.batch_size)
         drawn = self.learn_critic(batch)
         self.updates += 1
@@ -100,16 +100,16 @@ class Agent:
         return {"loss/critic": critic_loss.item(), "policy/mean_q": q.mean().item()}
 
     def learn_actor(self, batch: Batch) -> dict[str, float]:
-        """One step of the actor up the critic's slope: the deterministic policy gradient (Lillicrap et al., eq. 6)."""
+        """One actor step up the critic's gradient: the deterministic policy gradient (Lillicrap et al., eq. 6)."""
         actor_loss = -self.critic(batch.obs, self.actor(batch.obs), networks=1).mean()
         self.actor_optimizer.zero_grad()
-        actor_loss.backward(inputs=list(self.actor.parameters()))  # through the critic, whose weights stay as they are
+        actor_loss.backward(inputs=list(self.actor.parameters()))  # through the critic, whose weights do not change
         self.actor_optimizer.step()
         return {"loss/actor": actor_loss.item()}
 
     @torch.no_grad()
     def move_targets(self) -> None:
-        """The target networks' step towards the networks learned: θ' ← θ' + τ (θ - θ')."""
+        """Move the target networks a small step towards the learned networks: θ' ← θ' + τ (θ - θ')."""
         targets = [*self.target_actor.parameters(), *self.target_critic.parameters()]
         torch._foreach_lerp_(targets, [*self.actor.parameters(), *self.critic.parameters()], self.tau)
 

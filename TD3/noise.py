@@ -8,7 +8,7 @@ class Noise:
     """The process x ← x - θx + σε, with independent standard normal numbers ε; actions are between -1 and 1.
 
     kind: "ou" is the Ornstein-Uhlenbeck process of Lillicrap et al. (2016, section 7) with θ = 0.15: each value is near
-    the one before, so that the noise pushes one way for a while. "gaussian" is θ = 1: no value remembers another.
+    the one before, so that the noise pushes in one direction for a while. "gaussian" is θ = 1: independent values.
     """
 
     def __init__(self, kind: str, sigma: float):
@@ -16,7 +16,7 @@ class Noise:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the episode before."""
+        """Start again at 0 for a new episode."""
         self.x = torch.zeros(())
 
     def step(self, epsilon: Tensor) -> Tensor:

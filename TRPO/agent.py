@@ -1,9 +1,9 @@
-"""TRPO, trust region policy optimisation (Schulman et al. 2015). Differs from PPO in how the actor is updated:
+"""TRPO, trust region policy optimisation (Schulman et al. 2015). It updates the actor in another way than PPO:
 
-- Trust region: one step a rollout, to the best policy among those with a mean KL divergence from the old of at most δ.
-- Natural gradient: near the old policy the gain is a plane with gradient g, and the divergence a bowl with the Fisher
-  matrix F as its curvature. The best direction is F⁻¹ g; conjugate gradients find it, and need only products F v.
-- Line search: both are only nearly so. The step is halved until the true gain is positive and the true divergence ≤ δ.
+- Trust region: one step for each rollout, to the best policy whose mean KL divergence from the old one is at most δ.
+- Natural gradient: near the old policy the gain is linear, with gradient g, and the divergence is quadratic, with the
+  Fisher matrix F. The best direction is F⁻¹ g. Conjugate gradients find it; they need only products F v.
+- Line search: both are approximations. The step is halved until the true gain is positive and the true divergence ≤ δ.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 class Agent:
     """Learns networks for the policy and for the value, and acts by drawing from the policy.
 
-    actions: how many there are, or the lowest and the highest action vector; what is drawn may lie beyond these. The
+    actions: how many there are, or the lowest and the highest action vector; samples may lie outside these. The
     settings are explained where they are set, in main.py.
     """
 
@@ -51,7 +51,7 @@ class Agent:
         self.actor = Actor(obs_dim, actions, hidden)
         self.critic = Critic(obs_dim, hidden)
         self.optimizer = torch.optim.Adam(self.critic.parameters(), lr=learning_rate, fused=True)
-        self.box = (0, actions - 1) if isinstance(actions, int) else actions  # to which main.py clips what was drawn
+        self.box = (0, actions - 1) if isinstance(actions, int) else actions  # main.py clips sampled actions to it
         action_type = np.int64 if isinstance(actions, int) else (np.float32, len(actions[0]))
         self.rollout = Rollout(n_steps, n_envs, obs_dim, action_type)
         self.gamma, self.gae_lambda, self.delta, self.damping = gamma, gae_lambda, delta, damping
@@ -60,12 +60,12 @@ class Agent:
 
     @torch.inference_mode()
     def act(self, obs: np.ndarray, explore: bool = True) -> np.ndarray:
-        """The action for one observation [obs_dim], or one for each of a batch [batch, obs_dim]: drawn, or the mode."""
+        """The action for one observation [obs_dim], or for each of a batch [batch, obs_dim]: sampled, or the mode."""
         policy = self.actor(torch.as_tensor(obs, dtype=torch.float32))
         return self.actor.sample(policy, self.rng).numpy() if explore else policy.mode.numpy().clip(*self.box)
 
     def learn(self) -> dict[str, float]:
-        """One update of the actor and some epochs of the critic's (section 6). Returns what is to be drawn."""
+        """One update of the actor and some epochs of the critic's (section 6). Returns values for the curves."""
         batch = self.rollout.take()
         with torch.no_grad():
             value = self.critic(batch.obs)  # [steps, envs]
@@ -83,11 +83,11 @@ class Agent:
                 critic_loss.backward()
                 self.optimizer.step()
                 losses.append(critic_loss.item())
-        explained = 1 - (returns - value).var() / (returns.var() + 1e-8)  # share of the variance that V foresaw
+        explained = 1 - (returns - value).var() / (returns.var() + 1e-8)  # share of the variance that V predicted
         return drawn | {"loss/critic": sum(losses) / len(losses), "loss/explained_variance": explained.item()}
 
     def update_actor(self, obs: Tensor, action: Tensor, advantage: Tensor, old_pi: Distribution) -> dict[str, float]:
-        """One step inside the trust region (appendix C); all tensors are [steps, envs, ...]. Returns what to draw."""
+        """One step inside the trust region (appendix C); all tensors [steps, envs, ...]. Returns values for curves."""
         theta = list(self.actor.parameters())
         old_theta, old_log_prob = parameters_to_vector(theta).detach(), old_pi.log_prob(action)
         policy = self.actor(obs)
@@ -98,8 +98,8 @@ class Agent:
             return parameters_to_vector(grad(kl_gradient @ v, theta, retain_graph=True)) + self.damping * v
 
         x = conjugate_gradients(fisher_product, g, self.cg_steps)
-        step = torch.sqrt(2 * self.delta / (x @ fisher_product(x) + 1e-12)) * x  # as long as ½ stepᵀ F step = δ allows
-        for fraction in [*(0.5**i for i in range(self.line_search_steps)), 0.0]:  # where none is good, nothing moves
+        step = torch.sqrt(2 * self.delta / (x @ fisher_product(x) + 1e-12)) * x  # so long that ½ stepᵀ F step = δ
+        for fraction in [*(0.5**i for i in range(self.line_search_steps)), 0.0]:  # if none is good, nothing moves
             vector_to_parameters(old_theta + fraction * step, theta)
             with torch.no_grad():
                 policy = self.actor(obs)
@@ -111,7 +111,7 @@ class Agent:
         return {"loss/actor": -gain, "policy/kl": kl, "policy/entropy": entropy}
 
     def state_dict(self) -> dict:
-        """All that training needs to go on. The steps since the last update are dropped, for their episode is."""
+        """All that training needs to go on, without the steps since the last update: a pause ends their episode."""
         state = {name: getattr(self, name).state_dict() for name in ("actor", "critic", "optimizer")}
         return state | {"rng": self.rng.bit_generator.state}
 
@@ -125,8 +125,8 @@ class Agent:
 def gae(td_error: Tensor, done: Tensor, decay: float) -> Tensor:
     """Generalised advantage A_t = δ_t + γλ A_{t+1}, [steps, envs] (Schulman et al. 2016, eq. 16), with `decay` = γλ.
 
-    Nothing follows an episode's last step. With λ = 1 the sum is the n-step return less the value, n to the end of the
-    rollout; with λ = 0 it is the TD error.
+    The sum stops at the last step of an episode. With λ = 1 it is the return up to the end of the rollout, bootstrapped
+    there, minus the value; with λ = 0 it is the TD error.
     """
     advantage, following = torch.zeros_like(td_error), torch.zeros_like(td_error[0])
     for t in reversed(range(len(td_error))):
@@ -136,12 +136,12 @@ def gae(td_error: Tensor, done: Tensor, decay: float) -> Tensor:
 
 
 def conjugate_gradients(product: Callable[[Tensor], Tensor], b: Tensor, n_steps: int) -> Tensor:
-    """x with A x = b, [n], for a positive definite A known by its products A v alone (Hestenes & Stiefel 1952)."""
+    """The solution x [n] of A x = b for a positive definite A, from products A v alone (Hestenes & Stiefel 1952)."""
     x, residual = torch.zeros_like(b), b.clone()
     direction, size = residual.clone(), residual @ residual
     for _ in range(n_steps):
         a_direction = product(direction)
-        length = size / (direction @ a_direction + 1e-20)  # not by 0, should b be 0
+        length = size / (direction @ a_direction + 1e-20)  # no division by 0 if b is 0
         x, residual = x + length * direction, residual - length * a_direction
         last_size, size = size, residual @ residual
         direction = residual + size / (last_size + 1e-20) * direction

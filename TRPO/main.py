@@ -6,7 +6,7 @@ Commands:
     python main.py --resume            go on with a run that was stopped; --help shows the rest
 """
 
-import harness  # first: it names what is not installed
+import harness  # first: it says which packages are missing
 from agent import Agent
 
 import gymnasium as gym
@@ -19,7 +19,7 @@ SEED = 0
 
 HIDDEN = 64  # units in each of the two hidden layers
 LEARNING_RATE = 1e-3  # step size of the critic's Adam
-GAMMA = 0.999  # discount γ; a landing takes some hundred steps
+GAMMA = 0.999  # discount γ; a landing takes a few hundred steps
 GAE_LAMBDA = 0.98  # λ of the generalised advantage
 DELTA = 0.01  # largest mean KL divergence of the new policy from the old, δ
 DAMPING = 0.1  # added to the diagonal of the Fisher matrix, which may be nearly singular
@@ -69,7 +69,7 @@ def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
     obs, _ = envs.reset(seed=seed)
     for step in run.steps(total_steps, by=N_ENVS):
         action = agent.act(obs)
-        # The task gets an action that it allows. The memory keeps the one that was drawn, whose probability is known.
+        # The task gets the clipped action. The memory keeps the sampled one, because its probability is known.
         first_obs, reward, terminated, truncated, info = envs.step(action.clip(*agent.box))
         next_obs, done = first_obs.copy(), terminated | truncated
         if done.any():
@@ -80,7 +80,7 @@ def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
         obs = first_obs
         if len(agent.rollout) == N_STEPS:
             run.log(step, agent.learn())
-        if step % EVAL_EVERY < N_ENVS:  # a multiple was passed
+        if step % EVAL_EVERY < N_ENVS:  # a multiple of EVAL_EVERY was passed
             run.evaluate(step, keep_best=True)
     return agent
 
