@@ -2,8 +2,8 @@
 
     python benchmarks/tasks.py [--seeds 3] [--first 20] [--jobs 2] [--runs DIR] [--only NAME]
 
-Writes benchmarks/results/tasks.json and prints a table. With --only NAME it runs one folder, or one task, and writes
-nothing. With --runs the runs stay in DIR, and the same command goes on where it was stopped.
+Writes benchmarks/results/tasks.json, run by run, and prints a table. With --only NAME it runs one folder, or one task,
+and writes nothing. With --runs the runs stay in DIR, and the same command goes on where it was stopped.
 """
 
 import argparse
@@ -55,10 +55,10 @@ def main() -> None:
             data["runs"].append(
                 {"folder": folder, "env_id": env_id, "seed": seed, **kept, "seconds": result["seconds"]}
             )
+            if not args.only:
+                (RESULTS / "tasks.json").write_text(json.dumps(data, indent=1))
             solved = "solved" if result["solved"] else "NOT solved"
             print(f"{folder} {env_id} seed {seed}: {result['score']:.2f} {solved}, {result['seconds']} s", flush=True)
-    if not args.only:
-        (RESULTS / "tasks.json").write_text(json.dumps(data, indent=1))
     print(f"\n{'folder':28}{'task':26}{'steps':>9}{'wanted':>9}{'scores':>28}{'solved':>8}{'seconds':>9}")
     for folder, env_id, steps, bar in tasks:
         runs = [run for run in data["runs"] if (run["folder"], run["env_id"]) == (folder, env_id)]
