@@ -3,6 +3,7 @@
 python benchmarks/readme.py
 """
 
+import json
 import re
 import statistics
 
@@ -14,6 +15,11 @@ BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 HEADINGS = {
     False: "| command | seeds | environment steps | score, worst … best | wanted | solved | seconds | measured on |",
     True: "| 命令 | 种子 | 环境步数 | 得分，最差 … 最好 | 要求 | 学会 | 秒 | 测量环境 |",
+}
+BEGIN_TASKS, END_TASKS = "<!-- other tasks -->", "<!-- end of other tasks -->"
+TASK_HEADINGS = {
+    False: "| algorithm | `ENV_ID` | `TOTAL_STEPS` | wanted | scores of the seeds | solved |",
+    True: "| 算法 | `ENV_ID` | `TOTAL_STEPS` | 要求 | 各种子的得分 | 学会 |",
 }
 COMMANDS = {common.MAIN: "curves.py", "main_mujoco.py": "robots.py", "main_push.py": "robots.py"}
 
@@ -62,6 +68,20 @@ def table(folder: str, zh: bool) -> str:
     return "\n".join(lines)
 
 
+def tasks(zh: bool) -> str:
+    """The table of the front page: folders on other tasks than their own."""
+    runs, rows = json.loads((common.RESULTS / "tasks.json").read_text())["runs"], {}
+    for run in runs:
+        key = run["folder"], run["env_id"], f"{run['steps']:,}", f"{run['wanted']:g}"
+        rows.setdefault(key, []).append(run)
+    lines = [TASK_HEADINGS[zh], "|" + "---|" * 6]
+    for key, of in rows.items():
+        digits = 0 if abs(of[0]["wanted"]) > 2 else 2
+        scores = ", ".join(f"{round(run['score'], digits) + 0.0:.{digits}f}" for run in of)  # + 0.0: no -0
+        lines.append(f"| {' | '.join(key)} | {scores} | {sum(run['solved'] for run in of)} / {len(of)} |")
+    return "\n".join(lines)
+
+
 def progress(text: str) -> str:
     """The front page with the cells of the progress table renewed: score, solved, seconds."""
     for folder in FOLDERS:
@@ -77,6 +97,8 @@ def renewed(path) -> str:
     """The text of a README with what is measured renewed."""
     text, zh = path.read_text(), READMES[path.name]
     if path.parent == ROOT:
+        between = rf"(?s){BEGIN_TASKS}.*{END_TASKS}"
+        text = re.sub(between, lambda _: f"{BEGIN_TASKS}\n{tasks(zh)}\n{END_TASKS}", text, count=1)
         return progress(text)
     if not common.read(path.parent.name):
         return text

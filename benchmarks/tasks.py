@@ -51,7 +51,7 @@ def main() -> None:
         pairs = [(copy, args.first + i) for copy in copies for i in range(args.seeds)]
         for copy, seed, result, _ in run_all(pairs, args.jobs):
             folder, env_id = copies[copy]
-            kept = {"steps": result["env_steps"], "score": result["score"], "solved": result["solved"]}
+            kept = {"steps": result["env_steps"], "wanted": result["solved_score"], "score": result["score"], "solved": result["solved"]}
             data["runs"].append(
                 {"folder": folder, "env_id": env_id, "seed": seed, **kept, "seconds": result["seconds"]}
             )
