@@ -72,11 +72,11 @@ def tasks(zh: bool) -> str:
     """The table of the front page: folders on other tasks than their own."""
     runs, rows = json.loads((common.RESULTS / "tasks.json").read_text())["runs"], {}
     for run in runs:
-        key = run["folder"], run["env_id"], f"{run['steps']:,}", f"{run['wanted']:g}"
+        key = run["folder"], run["env_id"], f"{run['env_steps']:,}", f"{run['solved_score']:g}"
         rows.setdefault(key, []).append(run)
     lines = [TASK_HEADINGS[zh], "|" + "---|" * 6]
     for key, of in rows.items():
-        digits = 0 if abs(of[0]["wanted"]) > 2 else 2
+        digits = 0 if abs(of[0]["solved_score"]) > 2 else 2
         scores = ", ".join(f"{round(run['score'], digits) + 0.0:.{digits}f}" for run in of)  # + 0.0: no -0
         lines.append(f"| {' | '.join(key)} | {scores} | {sum(run['solved'] for run in of)} / {len(of)} |")
     return "\n".join(lines)

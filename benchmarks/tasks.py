@@ -51,10 +51,8 @@ def main() -> None:
         pairs = [(copy, args.first + i) for copy in copies for i in range(args.seeds)]
         for copy, seed, result, _ in run_all(pairs, args.jobs):
             folder, env_id = copies[copy]
-            kept = {"steps": result["env_steps"], "wanted": result["solved_score"], "score": result["score"], "solved": result["solved"]}
-            data["runs"].append(
-                {"folder": folder, "env_id": env_id, "seed": seed, **kept, "seconds": result["seconds"]}
-            )
+            kept = {name: result[name] for name in ("env_steps", "solved_score", "score", "solved", "seconds")}
+            data["runs"].append({"folder": folder, "env_id": env_id, "seed": seed} | kept)
             if not args.only:
                 (RESULTS / "tasks.json").write_text(json.dumps(data, indent=1))
             solved = "solved" if result["solved"] else "NOT solved"
