@@ -3,13 +3,15 @@
     python benchmarks/soak.py [FOLDER ...] [--minutes 20] [--jobs 2]
 
 The folders default to all with a network. Each trains for steps without end and is then stopped with Ctrl-C. Every five
-seconds the resident memory of the run's processes and the files in its folder are counted; the speed is that of the
-curve speed/steps_per_second. `start` is the fifth of the time after the first fifth, when the replay memory is full
-wherever it fits into that; `end` is the last fifth. Linux only. Writes benchmarks/results/soak.json.
+seconds the resident memory of the run's processes and their processor time are read. The speed is in steps per second
+of processor time, because it does not depend on what else the machine does. `start` is the fifth of the time after the
+first fifth, when the replay memory is full wherever it fits into that; `end` is the last fifth. Linux only. Writes
+benchmarks/results/soak.json.
 """
 
 import argparse
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -19,7 +21,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from common import FOLDERS, RESULTS, ROOT, machine, points
+from common import FOLDERS, RESULTS, ROOT, machine
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 
 def family(pid: int) -> list[int]:
@@ -30,15 +33,16 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def resident(pid: int) -> float:
-    """Memory of a process and of all that it has started, in MiB; what they share counts once for each."""
-    pages = 0
+def used(pid: int) -> tuple[float, float]:
+    """Of a process and all that it has started: memory in MiB (what they share counts once for each), CPU seconds."""
+    pages, ticks = 0, 0
     for one in family(pid):
         try:
             pages += int(Path(f"/proc/{one}/statm").read_text().split()[1])
+            ticks += sum(map(int, Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[11:13]))
         except OSError:  # it has just ended
             continue
-    return pages * 4096 / 2**20
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20, ticks / os.sysconf("SC_CLK_TCK")
 
 
 def soak(folder: str, minutes: float) -> dict:
@@ -47,25 +51,28 @@ def soak(folder: str, minutes: float) -> dict:
         path = Path(scratch) / "run"
         command = [sys.executable, "main.py", "--run", str(path), "--steps", str(10**9), "--seed", "20"]
         options = {"cwd": ROOT / folder, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        process, begin = subprocess.Popen(command, **options), time.monotonic()
-        memory = []
-        while process.poll() is None and time.monotonic() - begin < 60 * minutes:
+        process, begin = subprocess.Popen(command, **options), time.time()
+        samples = []
+        while process.poll() is None and time.time() - begin < 60 * minutes:
             time.sleep(5.0)
-            memory.append((time.monotonic() - begin, resident(process.pid)))
+            samples.append((time.time() - begin, *used(process.pid)))
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate()
         if process.returncode != 130:
             raise RuntimeError(f"{folder} did not train to the end: {errors.strip()}")
         files = sorted(file.name for file in path.iterdir() if not file.name.startswith("."))
-        curve = points(path, "speed/steps_per_second")["speed/steps_per_second"]
-        speed, steps = [(seconds, value) for seconds, _, value in curve], curve[-1][1]
-    result = {"minutes": minutes, "env_steps": steps, "files": len(files)}
-    for name, of in (("mib", memory), ("steps_per_second", speed)):
-        times, values = np.array(of).T
-        times = times / (60 * minutes)
-        for moment, first, last in (("start", 0.2, 0.4), ("end", 0.8, 1.0)):
-            result[f"{name}_{moment}"] = round(float(np.median(values[(times >= first) & (times < last)])), 1)
-    return result | {"speed_ratio": round(result["steps_per_second_end"] / result["steps_per_second_start"], 3)}
+        seconds, mib, cpu = np.array(samples).T
+        curve = EventAccumulator(str(path), size_guidance={"scalars": 0}).Reload().Scalars("speed/steps_per_second")
+    result = {"minutes": minutes, "env_steps": curve[-1].step, "files": len(files)}
+    for moment, limits in (("start", (0.2, 0.4)), ("end", (0.8, 1.0))):
+        first, last = (60 * minutes * share for share in limits)
+        steps = np.interp((first, last), [point.wall_time - begin for point in curve], [point.step for point in curve])
+        result[f"mib_{moment}"] = round(float(np.median(mib[(seconds >= first) & (seconds <= last)])), 1)
+        result[f"steps_per_cpu_second_{moment}"] = round(
+            float(np.ptp(steps) / np.ptp(np.interp((first, last), seconds, cpu))), 1
+        )
+    ratio = result["steps_per_cpu_second_end"] / result["steps_per_cpu_second_start"]
+    return result | {"speed_ratio": round(ratio, 3)}
 
 
 def main() -> None:
@@ -79,12 +86,12 @@ def main() -> None:
         parser.error(f"no such folder: {', '.join(unknown)}")
     path = RESULTS / "soak.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
-    print(f"{'folder':32}{'steps':>10}{'MiB':>16}{'steps/s':>16}{'ratio':>8}{'files':>7}", flush=True)
+    print(f"{'folder':32}{'steps':>10}{'MiB':>16}{'steps/CPU s':>16}{'ratio':>8}{'files':>7}", flush=True)
     with ThreadPoolExecutor(args.jobs) as pool:
         results = pool.map(lambda folder: soak(folder, args.minutes), args.folders)
         for folder, result in zip(args.folders, results, strict=True):
             memory = f"{result['mib_start']:.0f} to {result['mib_end']:.0f}"
-            speed = f"{result['steps_per_second_start']:.0f} to {result['steps_per_second_end']:.0f}"
+            speed = f"{result['steps_per_cpu_second_start']:.0f} to {result['steps_per_cpu_second_end']:.0f}"
             row = f"{folder:32}{result['env_steps']:10}{memory:>16}{speed:>16}{result['speed_ratio']:8.3f}"
             print(f"{row}{result['files']:7}", flush=True)
             kept |= {"machine": machine(), folder: result}
