@@ -11,7 +11,7 @@ folder = $(shell if [ -f "$(name)/main.py" ]; then echo "$(name)"; else ls -d *"
 python := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help train watch curves test format test-faults learn learn-resumed films diff twins clean known
+.PHONY: help train watch curves test format test-faults learn learn-resumed films notes read diff twins clean known
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 15
@@ -47,14 +47,20 @@ learn-resumed: .venv/ready ## the same, each stopped on the way and resumed
 films: .venv/ready-dev ## train every folder and film its agent before and after
 	@exec $(python) benchmarks/films.py $(ARGS)
 
+notes: .venv/ready-dev ## build the book as a site: build/notes/
+	@exec $(python) site/build.py
+
+read: .venv/ready-dev ## the same, and open it in the browser
+	@exec $(python) site/build.py --serve $(ARGS)
+
 diff: known ## ALGO against its parent, file by file
 	@"$(PYTHON)" tests/lineage.py diff "$(folder)"
 
 twins: ## rewrite the copies of shared pieces from the first folder that holds them
 	@"$(PYTHON)" tests/lineage.py twins
 
-clean: ## remove the environment; runs stay
-	rm -rf .venv .pytest_cache .ruff_cache
+clean: ## remove the environment and the site; runs stay
+	rm -rf .venv .pytest_cache .ruff_cache build
 
 known:
 	@[ -n "$(folder)" ] || { echo 'error: there is no folder ALGO=$(name)' >&2; exit 2; }

@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 
 ENV_ID = "Pendulum-v1"
-TOTAL_STEPS = 10_000  # environment steps
+TOTAL_STEPS = 15_000  # environment steps
 SOLVED_SCORE = -170.0  # return at which the swing-up counts as learned
 SEED = 0
 
