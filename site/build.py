@@ -14,6 +14,7 @@ import filecmp
 import functools
 import html
 import http.server
+import json
 import os
 import re
 import shutil
@@ -195,6 +196,20 @@ def tree(language: str) -> str:
             f'width="{size[0]}" height="{size[1]}">{"".join(drawn)}</svg></div>')  # fmt: skip
 
 
+def with_words_marked(text: str, language: str) -> tuple[str, list[tuple[str, str, str]]]:
+    """Chapter 1 with an anchor in each row of its glossary, and the glossary's words: word, anchor, meaning."""
+    lines, words = text.splitlines(), []
+    for number, line in enumerate(lines):
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line.replace(r"\|", "¦"))][1:-1]
+        if len(cells) == 5 and re.search(r"[\u4e00-\u9fff]", cells[2]) and not cells[0].startswith(("symbol", "符号")):
+            anchor = f"word-{len(words)}"
+            lines[number] = line.replace("| ", f'| <a id="{anchor}"></a>', 1)
+            meaning = re.sub(r"[$`\\{}*]|\]\([^)]*\)|\[", "", cells[3])
+            names = re.split(r"[,，]\s*", cells[1] if language == "en" else cells[2])
+            words += [(name, anchor, meaning) for name in names if len(name) > 1]
+    return "\n".join(lines) + "\n", words
+
+
 def stage(language: str) -> Path:
     """The pages of one language, with what belongs to them, as Sphinx reads them."""
     place, ending, words = SOURCE / language, ENDING[language], WORDS[language]
@@ -207,6 +222,10 @@ def stage(language: str) -> Path:
     for page in in_reading_order(chapters):
         folder = str(Path(page).parent)
         text = page_of((ROOT / (page + ending)).read_text(), language)
+        if page == chapters[0]:
+            text, words_of = with_words_marked(text, language)
+            place.mkdir(parents=True)
+            (place / "words.json").write_text(json.dumps(words_of, ensure_ascii=False))
         if folder != "notes":
             text = with_lines_linked(text, folder) + code_of(folder, language)
         target = place / f"{page}.md"

@@ -1,6 +1,8 @@
 """Sphinx's settings for the book; build.py says what the pages are. BOOK_LANGUAGE is en or zh."""
 
+import functools
 import html
+import json
 import os
 import re
 import shutil
@@ -97,6 +99,38 @@ def prepare_code(app: Sphinx, tree: docutils.nodes.document) -> None:
             block.setdefault("highlight_args", {}).update(lineanchors=name, anchorlinenos=True)
 
 
+def link_words(app: Sphinx, tree: docutils.nodes.document, docname: str) -> None:
+    """The first time that a page uses a word of the glossary, the word leads there and shows its meaning."""
+    glossary = "notes/1-key-concepts"
+    if docname == glossary or not (docname.startswith("notes/") or docname.endswith("/README")):
+        return
+    words = {word.lower(): (anchor, meaning) for word, anchor, meaning in words_of(app)}
+    edge = r"\b" if ENGLISH else ""
+    longest_first = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
+    pattern = re.compile(rf"{edge}({longest_first}){edge}", re.IGNORECASE)
+    address = app.builder.get_relative_uri(docname, glossary)
+    for text in list(tree.findall(docutils.nodes.Text)):
+        if not isinstance(text.parent, docutils.nodes.paragraph):
+            continue
+        parts, end = [], 0
+        for found in pattern.finditer(text):
+            if found[0].lower() in words:
+                anchor, meaning = words.pop(found[0].lower())
+                parts += [docutils.nodes.Text(text[end : found.start()])]
+                link = docutils.nodes.reference(
+                    "", found[0], internal=True, refuri=f"{address}#{anchor}", classes=["word"]
+                )
+                link["reftitle"] = meaning
+                parts, end = [*parts, link], found.end()
+        if parts:
+            text.parent.replace(text, [*parts, docutils.nodes.Text(text[end:])])
+
+
+@functools.cache
+def words_of(app: Sphinx) -> list[list[str]]:
+    return json.loads((Path(app.srcdir) / "words.json").read_text())
+
+
 def add_scripts(
     app: Sphinx, pagename: str, templatename: str, context: dict, tree: docutils.nodes.document | None
 ) -> None:
@@ -124,6 +158,7 @@ def copy_scripts(app: Sphinx) -> None:
 def setup(app: Sphinx) -> None:
     app.add_search_language(Chinese)
     app.connect("doctree-read", prepare_code)
+    app.connect("doctree-resolved", link_words)
     app.connect("html-page-context", add_scripts)
     app.connect("builder-inited", copy_scripts)
     if not ENGLISH:
