@@ -206,7 +206,7 @@ def with_words_marked(text: str, language: str) -> tuple[str, list[tuple[str, st
             lines[number] = line.replace("| ", f'| <a id="{anchor}"></a>', 1)
             meaning = re.sub(r"[$`\\{}*]|\]\([^)]*\)|\[", "", cells[3])
             names = re.split(r"[,，]\s*", cells[1] if language == "en" else cells[2])
-            words += [(name, anchor, meaning) for name in names if len(name) > 1]
+            words += [(name, anchor, meaning) for name in names if len(name) > 1 and not name.startswith("its ")]
     return "\n".join(lines) + "\n", words
 
 

@@ -82,12 +82,27 @@ def skills():
     return [f"{returns[0]:.0f}", f"{returns[-1]:.0f}"]
 
 
+def pieces(folder, *spans):
+    """Of each variant of a folder: the mean of episode/return over spans of its steps, in shares of all."""
+    found = []
+    for name in common.variants(folder):
+        if not name.endswith(".py"):
+            rows = common.read(folder, name)
+            steps = next(row.env_steps for row in rows if row.tag == "score")
+            returns = [(row.env_steps / steps, row.value) for row in rows if row.tag == "episode/return"]
+            found += [
+                f"{statistics.mean(value for share, value in returns if first < share <= last):.1f}"
+                for first, last in spans
+            ]
+    return found
+
+
 # what a page says in a sentence, and where it comes from
 TOLD = {
     ".": dqn,
-    "QLearning": lambda: learning("QLearning", "Sarsa"),
-    "Sarsa": lambda: learning("Sarsa", "QLearning"),
-    "SarsaLambda": lambda: learning("SarsaLambda", "Sarsa"),
+    "QLearning": lambda: learning("QLearning", "Sarsa") + pieces("QLearning", (0.5, 1)),
+    "Sarsa": lambda: learning("Sarsa", "QLearning") + pieces("Sarsa", (0.5, 1)),
+    "SarsaLambda": lambda: learning("SarsaLambda", "Sarsa") + pieces("SarsaLambda", (0, 0.25), (0.5, 1)),
     "DQNwithPER": per,
     "A2C": lambda: speed("a2c"),
     "A3C": lambda: speed("a3c", digits=2),
