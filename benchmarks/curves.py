@@ -105,8 +105,9 @@ def limit_below(axes: Axes, scores: list[float]) -> None:
 def draw_family(name: str) -> None:
     """notes/NAME.svg: the scores of all its members, against steps, and against seconds where one machine ran them."""
     members = [folder for folder in FAMILIES[name] if common.read(folder)]
-    machines = {row.machine for folder in members for row in common.read(folder) if row.tag == "eval/score"}
-    against = ["env_steps", "seconds"] if len(machines) == 1 else ["env_steps"]
+    rows = [row for folder in members for row in common.read(folder) if row.tag == "eval/score"]
+    timed = all(row.seconds is not None for row in rows) and len({row.machine for row in rows}) == 1
+    against = ["env_steps", "seconds"] if timed else ["env_steps"]
     figure = Figure(figsize=(5 * len(against) + 2, 3.8), layout="constrained")
     for axes, which in zip(figure.subplots(1, len(against), squeeze=False)[0], against, strict=True):
         for number, folder in enumerate(members):

@@ -30,6 +30,7 @@ exclude_patterns: list[str] = []
 suppress_warnings = ["myst.header"]  # a page may leave out a level of headings
 html_theme = "furo"
 html_theme_options = {"top_of_page_buttons": []}
+html_favicon = "static/favicon.svg"
 html_static_path = ["static"]
 templates_path = ["templates"]
 html_css_files = ["book.css"]

@@ -71,6 +71,7 @@ def page(browser):
     opened = browser.new_page(viewport={"width": 1280, "height": 900})
     opened.faults = []
     opened.on("console", lambda said: opened.faults.append(said.text) if said.type in ("error", "warning") else None)
+    opened.on("response", lambda got: opened.faults.append(f"{got.status}: {got.url}") if got.status >= 400 else None)
     opened.on("pageerror", lambda error: opened.faults.append(str(error)))
     opened.on("requestfailed", lambda request: opened.faults.append(f"failed: {request.url}"))
     opened.on(
