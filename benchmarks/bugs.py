@@ -20,7 +20,7 @@ from typing import NamedTuple
 import common
 import curves
 from ablations import copied
-from common import ROOT, Row
+from common import ROOT
 from matplotlib.figure import Figure
 
 DQN, DDPG, PG = "DeepQLearningNetwork(DQN)", "DeepDeterministicPolicyGradient", "PolicyGradient(PG)"
@@ -109,9 +109,10 @@ def make(bug: Bug, side: str, path: Path) -> Path:
     return copied(bug.folder, path, [bug.settings, *([(bug.file, bug.right, bug.wrong)] if side == WRONG else [])])
 
 
-def kept() -> list[Row]:
-    """What was measured. The variant is the name of the mistake and its side."""
-    return [row for name in common.variants("bugs") for row in common.read("bugs", name)]
+def scores(name: str, side: str) -> str:
+    """The final scores of all seeds, as chapter 5 shows them."""
+    found = [row.value for row in common.read("bugs", f"{name}: {side}") if row.tag == "score"]
+    return ", ".join(f"{score:.{0 if max(map(abs, found)) > 2 else 2}f}" for score in found)
 
 
 def measure(names: list[str], seeds: range, jobs: int, base: Path) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import io
 import itertools
 import re
+import sys
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -11,6 +12,9 @@ import lineage
 import pytest
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
+
+sys.path.insert(0, str(lineage.ROOT / "benchmarks"))
+import bugs
 
 CHAPTERS = [
     "1-key-concepts", "2-value-learning", "3-policy-learning", "4-requirements", "5-experience", "6-references",
@@ -219,3 +223,15 @@ def test_previous_and_next_make_one_path(ending):
 def test_every_topic_of_the_outline_has_its_place(topic, page, english, chinese):
     for ending, words in zip(LANGUAGES.values(), (english, chinese), strict=True):
         assert words.lower() in text_of(page + ending).lower(), f"{page}{ending} says nothing of {words}"
+
+
+@pytest.mark.parametrize("ending", LANGUAGES.values())
+def test_the_gallery_of_bugs_shows_what_was_measured(ending):
+    table = text_of(f"notes/5-experience{ending}").partition("<!-- bugs -->")[2].partition("<!-- end of bugs -->")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.strip().splitlines()[2:]]
+    assert [row[0] for row in rows] == [str(number) for number in range(1, len(bugs.BUGS) + 1)]
+    for row, (name, bug) in zip(rows, bugs.BUGS.items(), strict=True):
+        assert row[3:5] == [bugs.scores(name, side) for side in (bugs.RIGHT, bugs.WRONG)]
+        test = bug.test.split()[1]
+        named = row[5].strip("`")
+        assert test in named or named in ("none", "无", "没有"), f"{name}: {named} is not {test}"
