@@ -69,6 +69,7 @@ def browser():
 def page(browser):
     """A page that notes errors of the console and requests that leave the site."""
     opened = browser.new_page(viewport={"width": 1280, "height": 900})
+    opened.set_default_timeout(120_000)
     opened.faults = []
     opened.on("console", lambda said: opened.faults.append(said.text) if said.type in ("error", "warning") else None)
     opened.on("response", lambda got: opened.faults.append(f"{got.status}: {got.url}") if got.status >= 400 else None)
