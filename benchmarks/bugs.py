@@ -157,7 +157,7 @@ def caught(name: str) -> bool:
     for side in (RIGHT, WRONG):
         with tempfile.TemporaryDirectory() as scratch:
             copy = Path(scratch) / "repository"
-            leave_out = shutil.ignore_patterns(".venv", ".git", "runs", "__pycache__")
+            leave_out = shutil.ignore_patterns(".venv", ".git", "build", "runs", "__pycache__")
             shutil.copytree(ROOT, copy, ignore=leave_out)
             file = copy / bug.folder / bug.file
             assert file.read_text().count(bug.right) == 1, f"{name}: not once in {bug.folder}/{bug.file}"

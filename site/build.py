@@ -23,6 +23,7 @@ import sys
 import webbrowser
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE, SITE = ROOT / "build" / "source", ROOT / "build" / "notes"
@@ -267,9 +268,14 @@ def share(languages: list[str]) -> None:
                 page.write_text(re.sub(rf'(=")((?:\.\./)*){kind}/', rf"\1\2../{name}/", page.read_text()))
 
 
+def stop(why: str) -> NoReturn:
+    print(f"error: {why}", file=sys.stderr)
+    sys.exit(2)
+
+
 def build() -> None:
     if missing := [name for name in ("sphinx", "myst_parser", "furo") if not find_spec(name)]:
-        sys.exit(f"error: {', '.join(missing)} missing: pip install -r requirements-dev.txt")
+        stop(f"{', '.join(missing)} missing: pip install -r requirements-dev.txt")
     shutil.rmtree(SITE, ignore_errors=True)
     running = []
     for language in ENDING:
@@ -293,7 +299,7 @@ def serve(port: int, opened: bool = True) -> None:
     try:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
     except OSError as error:
-        sys.exit(f"error: port {port}: {error.strerror}; name another: make read PORT={port + 1}")
+        stop(f"port {port}: {error.strerror}; name another: make read ARGS='--port {port + 1}'")
     address = f"http://127.0.0.1:{server.server_port}/"
     print(f"the book is at {address}; Ctrl-C ends it", flush=True)
     if opened:

@@ -22,7 +22,7 @@ def place(tmp_path_factory):
     shutil.copytree(
         lineage.ROOT,
         place,
-        ignore=shutil.ignore_patterns(".git", ".venv", "runs", "__pycache__", "results", ".*_cache"),
+        ignore=shutil.ignore_patterns(".git", ".venv", "build", "runs", "__pycache__", "results", ".*_cache"),
     )
     (place / ".venv" / "bin").mkdir(parents=True)
     python = place / ".venv" / "bin" / "python"
