@@ -32,7 +32,7 @@ TARGET_CLIP = 0.5  # its largest value, c
 LEARNING_STARTS = 1_000  # environment steps before the first update, with random actions
 TRAIN_EVERY = 1  # environment steps from one update to the next
 EVAL_EVERY = 1_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
-EVAL_EPISODES = 50  # episodes in each: an agent that fails from one start in twenty has to show it
+EVAL_EPISODES = 50  # episodes in each
 
 
 def make_env(render_mode: str | None = None) -> gym.Env:

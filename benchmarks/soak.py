@@ -71,6 +71,8 @@ def soak(folder: str, minutes: float) -> dict:
         result[f"steps_per_cpu_second_{moment}"] = round(
             float(np.ptp(steps) / np.ptp(np.interp((first, last), seconds, cpu))), 1
         )
+    if not result["steps_per_cpu_second_start"]:
+        raise RuntimeError(f"{folder}: {minutes} minutes are too short to measure its speed")
     ratio = result["steps_per_cpu_second_end"] / result["steps_per_cpu_second_start"]
     return result | {"speed_ratio": round(ratio, 3)}
 

@@ -25,10 +25,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
-ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+import lineage
+from lineage import ROOT
+
 SOURCE, SITE = ROOT / "build" / "source", ROOT / "build" / "notes"
-sys.path.insert(0, str(ROOT / "tests"))
-import lineage  # noqa: E402
 
 ENDING = {"en": ".md", "zh": ".zh-CN.md"}
 READERS_FILES = ("model.py", "replay.py", "agent.py", "main.py", "env.py", "noise.py", "picture.py", "workers.py")
@@ -292,18 +293,21 @@ def build() -> None:
             path = SITE / language / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     shutil.copy(ROOT / "site" / "index.html", SITE / "index.html")
+    shutil.rmtree(SOURCE)
 
 
-def serve(port: int, opened: bool = True) -> None:
+def listen(port: int) -> http.server.ThreadingHTTPServer:
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=SITE)
     try:
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
-    except OSError as error:
-        stop(f"port {port}: {error.strerror}; name another: make read ARGS='--port {port + 1}'")
+        return http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+    except (OSError, OverflowError) as error:
+        stop(f"port {port}: {getattr(error, 'strerror', None) or error}; name another: make read ARGS='--port 8123'")
+
+
+def serve(server: http.server.ThreadingHTTPServer) -> None:
     address = f"http://127.0.0.1:{server.server_port}/"
     print(f"the book is at {address}; Ctrl-C ends it", flush=True)
-    if opened:
-        webbrowser.open(address)
+    webbrowser.open(address)
     try:
         server.serve_forever()
     except KeyboardInterrupt:
@@ -315,9 +319,10 @@ def main() -> None:
     parser.add_argument("--serve", action="store_true", help="serve it on localhost and open the browser")
     parser.add_argument("--port", type=int, default=8000)
     args = parser.parse_args()
+    server = listen(args.port) if args.serve else None  # a port that cannot be had is said before the build
     build()
-    if args.serve:
-        serve(args.port)
+    if server:
+        serve(server)
     else:
         print(f"the book is in {SITE.relative_to(ROOT)}/; make read serves it")
 

@@ -14,7 +14,6 @@ import sphinx.search.zh
 from sphinx.application import Sphinx
 
 ENGLISH = os.environ.get("BOOK_LANGUAGE", "en") == "en"
-HERE = Path(__file__).parent
 
 project = "Reinforcement learning, twenty algorithms" if ENGLISH else "强化学习：二十种算法"
 html_title = project
@@ -26,7 +25,6 @@ myst_dmath_allow_space = False
 myst_dmath_double_inline = True
 myst_heading_anchors = 4
 myst_fence_as_directive: list[str] = []
-exclude_patterns: list[str] = []
 suppress_warnings = ["myst.header"]  # a page may leave out a level of headings
 html_theme = "furo"
 html_theme_options = {"top_of_page_buttons": []}
@@ -45,11 +43,10 @@ mathjax_path = "shared/tex-svg.js"
 mathjax3_config = {
     "options": {"enableMenu": False},
     "svg": {"fontCache": "global"},
-    "chtml": {"displayOverflow": "linebreak"},
 }
 pygments_style = "default"
 pygments_dark_style = "github-dark"
-copybutton_exclude = ".linenos, .gp"
+copybutton_exclude = ".linenos"
 
 SPLIT = r"[a-zA-Z0-9_À-ÿΑ-ω]+|[一-鿿]+"
 

@@ -41,7 +41,9 @@ FOUND = {  # words, and a page that the search has to find for each
 @pytest.fixture(scope="module")
 def site():
     """The address of the site, built anew and served on localhost."""
-    built = subprocess.run([sys.executable, "site/build.py"], cwd=lineage.ROOT, capture_output=True, text=True)
+    built = subprocess.run(
+        [sys.executable, "site/build.py"], cwd=lineage.ROOT, capture_output=True, text=True, timeout=600
+    )
     assert built.returncode == 0, built.stderr
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
     threading.Thread(target=server.serve_forever, daemon=True).start()
