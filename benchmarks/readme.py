@@ -21,6 +21,12 @@ TASK_HEADINGS = {
     False: "| algorithm | `ENV_ID` | `TOTAL_STEPS` | wanted | scores of the seeds | solved |",
     True: "| 算法 | `ENV_ID` | `TOTAL_STEPS` | 要求 | 各种子的得分 | 学会 |",
 }
+BEGIN_SOONER, END_SOONER = "<!-- sooner -->", "<!-- end of sooner -->"
+SOONER_HEADINGS = {
+    False: "| algorithm | task | ours: steps | seconds | theirs: steps | seconds | times sooner "
+    "| learned: ours, theirs | measured on |",
+    True: "| 算法 | 任务 | 这里：步数 | 秒 | 对方：步数 | 秒 | 快几倍 | 学会：这里，对方 | 测量环境 |",
+}
 COMMANDS = {common.MAIN: "curves.py", "main_mujoco.py": "robots.py", "main_push.py": "robots.py"}
 
 
@@ -82,6 +88,33 @@ def tasks(zh: bool) -> str:
     return "\n".join(lines)
 
 
+def sooner(runs: list[dict], zh: bool) -> str:
+    """The table of the front page: when ours and another library learned a task, medians over the seeds.
+
+    > stands before the end of a run that had not learned its task: it would have taken longer.
+    """
+    rows = {}
+    for run in runs:
+        rows.setdefault(run["folder"], {"ours": [], "theirs": []})[run["side"]].append(run)
+    lines = [SOONER_HEADINGS[zh], "|" + "---|" * 9]
+    for folder, sides in rows.items():
+        if not all(sides.values()):
+            continue  # half measured
+        cells, medians, reached = [folder, sides["ours"][0]["env_id"]], [], []
+        for of in sides.values():
+            for what, digits in (("trained_steps", 0), ("seconds", 1)):
+                missed, value = sorted((run["env_steps"] is None, run[what]) for run in of)[len(of) // 2]
+                cells.append(f"{'> ' if missed else ''}{value:,.{digits}f}")
+            medians.append((missed, value))
+            reached.append(f"{sum(run['env_steps'] is not None for run in of)} / {len(of)}")
+        (we_missed, ours), (they_missed, theirs) = medians
+        bound = ("< " if we_missed else "") + ("> " if they_missed else "")
+        cells.append("" if bound == "< > " else f"{bound}{theirs / ours:.1f}")
+        machines = dict.fromkeys(run["machine"] for of in sides.values() for run in of)
+        lines.append(f"| {' | '.join([*cells, ', '.join(reached), '; '.join(machines)])} |")
+    return "\n".join(lines)
+
+
 def progress(text: str) -> str:
     """The front page with the cells of the progress table renewed: score, solved, seconds."""
     for folder in FOLDERS:
@@ -99,6 +132,10 @@ def renewed(path) -> str:
     if path.parent == ROOT:
         between = rf"(?s){BEGIN_TASKS}.*{END_TASKS}"
         text = re.sub(between, lambda _: f"{BEGIN_TASKS}\n{tasks(zh)}\n{END_TASKS}", text, count=1)
+        if (measured := common.RESULTS / "solve.json").exists():
+            new = f"{BEGIN_SOONER}\n{sooner(json.loads(measured.read_text())['runs'], zh)}\n{END_SOONER}"
+            text, found = re.subn(rf"(?s){BEGIN_SOONER}.*{END_SOONER}", lambda _: new, text)
+            assert found == 1, f"{path.name} has {found} places {BEGIN_SOONER} for what solve.py measured"
         return progress(text)
     if not common.read(path.parent.name):
         return text
