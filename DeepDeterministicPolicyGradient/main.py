@@ -29,7 +29,7 @@ NOISE_SIGMA = 0.1  # its size σ, where the actions are between -1 and 1
 LEARNING_STARTS = 1_000  # environment steps before the first update, with random actions
 TRAIN_EVERY = 1  # environment steps from one update to the next
 EVAL_EVERY = 1_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
-EVAL_EPISODES = 20  # episodes in each
+EVAL_EPISODES = 50  # episodes in each
 
 
 def make_env(render_mode: str | None = None) -> gym.Env:

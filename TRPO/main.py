@@ -30,7 +30,7 @@ N_STEPS = 256  # steps in each of them in one rollout, n
 N_EPOCHS = 8  # times that the critic learns from a rollout
 MINIBATCH_SIZE = 128  # steps in one of its updates
 EVAL_EVERY = TOTAL_STEPS // 10  # steps from one evaluation to the next; the best agent evaluated is the one kept
-EVAL_EPISODES = 40  # episodes in each
+EVAL_EPISODES = 50  # episodes in each
 
 
 def make_env(render_mode: str | None = None) -> gym.Env:

@@ -70,11 +70,11 @@ BUGS = {
         "test_policy.py reinforce_by_hand",
     ),
     "[batch] against [batch, 1]": Bug(
-        DDPG, {"EVAL_EPISODES": 50}, "model.py", "return self.q(torch.cat([obs, action], dim=-1)).squeeze(-1)",
+        DDPG, {}, "model.py", "return self.q(torch.cat([obs, action], dim=-1)).squeeze(-1)",
         "return self.q(torch.cat([obs, action], dim=-1))", "test_ddpg.py plain_loops",
     ),
     "no target network": Bug(
-        DDPG, {"EVAL_EPISODES": 50}, "agent.py", "*self.critic.parameters()], self.tau)",
+        DDPG, {}, "agent.py", "*self.critic.parameters()], self.tau)",
         "*self.critic.parameters()], 1.0)", "test_ddpg.py plain_loops",
     ),
     "ε that never falls": Bug(

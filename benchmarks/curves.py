@@ -4,7 +4,7 @@
 
 Writes benchmarks/results/FOLDER.csv, FOLDER/curve.svg and the picture of the family in notes/. With two jobs on two
 cores each run takes longer than alone: so the first --timed seeds are run once more, one at a time (--timed 0 keeps
-the seconds that there are). With --runs the runs stay in DIR, and the same command goes on where it was stopped.
+the seconds that this machine has). With --runs the runs stay in DIR, and the same command goes on where it was stopped.
 --draw: only draw and renew. In the pictures a line is the mean of the middle half of the seeds, with the 95 % interval
 of the bootstrap around it.
 """
@@ -35,7 +35,7 @@ FAMILIES = {  # that learn the same task
 
 def measure(folder: str, seeds: range, jobs: int, timed: int, runs: Path | None) -> None:
     """Run all `seeds`, and the first `timed` once more alone."""
-    rows = [row for row in common.read(folder) if row.tag == "seconds_alone"] if not timed else []
+    rows = [row for row in common.read(folder) if row.tag == "seconds_alone" and row.machine == machine() and not timed]
     for _, seed, result, path in run_all([(folder, seed) for seed in seeds], jobs, runs=runs):
         solved = "solved" if result["solved"] else "NOT solved"
         print(f"{folder} seed {seed}: {result['score']:.2f} {solved}, {result['seconds']} s", flush=True)
