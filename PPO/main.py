@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 
 ENV_ID = "LunarLanderContinuous-v3"
-TOTAL_STEPS = 614_400  # environment steps
+TOTAL_STEPS = 819_200  # environment steps
 SOLVED_SCORE = 200.0  # return at which the landing counts as learned
 SEED = 0
 
@@ -29,7 +29,7 @@ N_STEPS = 256  # steps in each of them in one rollout, n
 N_EPOCHS = 8  # times that a rollout is learned from
 MINIBATCH_SIZE = 128  # steps in one update
 EVAL_EVERY = TOTAL_STEPS // 10  # steps from one evaluation to the next; the best agent evaluated is the one kept
-EVAL_EPISODES = 20  # episodes in each
+EVAL_EPISODES = 50  # episodes in each
 
 
 def make_env(render_mode: str | None = None) -> gym.Env:

@@ -3,7 +3,7 @@
     python benchmarks/tasks.py [--seeds 3] [--first 20] [--jobs 2] [--runs DIR] [--only NAME]
 
 Writes benchmarks/results/tasks.json, run by run, and prints a table. With --only NAME it runs one folder, or one task,
-and writes nothing. With --runs the runs stay in DIR, and the same command goes on where it was stopped.
+and the other rows stay. With --runs the runs stay in DIR, and the same command goes on where it was stopped.
 """
 
 import argparse
@@ -41,28 +41,30 @@ def main() -> None:
     parser.add_argument("--only", default="", metavar="NAME")
     args = parser.parse_args()
     tasks = [task for task in TASKS if args.only in ("", *task)]
-    data = {"machine": machine(), "runs": []}
+    path = RESULTS / "tasks.json"
+    old = json.loads(path.read_text())["runs"] if path.exists() else []
+    runs = {(run["folder"], run["env_id"], run["seed"]): run for run in old}
     with tempfile.TemporaryDirectory() as scratch:
         copies = {}  # of folders, in which the constants are changed
         for folder, env_id, steps, bar in tasks:
             constants = {"ENV_ID": env_id, "TOTAL_STEPS": steps, "SOLVED_SCORE": bar}
-            path = (args.runs or Path(scratch)).resolve() / env_id
-            copies[str(changed.copy(folder, path, constants, NAMED if env_id == DRY else ""))] = (folder, env_id)
+            place = (args.runs or Path(scratch)).resolve() / env_id
+            copies[str(changed.copy(folder, place, constants, NAMED if env_id == DRY else ""))] = (folder, env_id)
         pairs = [(copy, args.first + i) for copy in copies for i in range(args.seeds)]
         for copy, seed, result, _ in run_all(pairs, args.jobs):
             folder, env_id = copies[copy]
             kept = {name: result[name] for name in ("env_steps", "solved_score", "score", "solved", "seconds")}
-            data["runs"].append({"folder": folder, "env_id": env_id, "seed": seed} | kept)
-            if not args.only:
-                (RESULTS / "tasks.json").write_text(json.dumps(data, indent=1))
+            about = {"folder": folder, "env_id": env_id, "seed": seed, "machine": machine()}
+            runs[folder, env_id, seed] = about | kept
+            path.write_text(json.dumps({"runs": [*runs.values()]}, indent=1))
             solved = "solved" if result["solved"] else "NOT solved"
             print(f"{folder} {env_id} seed {seed}: {result['score']:.2f} {solved}, {result['seconds']} s", flush=True)
     print(f"\n{'folder':28}{'task':26}{'steps':>9}{'wanted':>9}{'scores':>28}{'solved':>8}{'seconds':>9}")
     for folder, env_id, steps, bar in tasks:
-        runs = [run for run in data["runs"] if (run["folder"], run["env_id"]) == (folder, env_id)]
-        scores = " ".join(f"{run['score']:.1f}" for run in runs)
-        solved = f"{sum(run['solved'] for run in runs)}/{len(runs)}"
-        seconds = np.median([run["seconds"] for run in runs if run["seconds"]] or [np.nan])
+        these = [run for key, run in runs.items() if key[:2] == (folder, env_id)]
+        scores = " ".join(f"{run['score']:.1f}" for run in these)
+        solved = f"{sum(run['solved'] for run in these)}/{len(these)}"
+        seconds = np.median([run["seconds"] for run in these if run["seconds"]] or [np.nan])
         print(f"{folder:28}{env_id:26}{steps:9}{bar:9g}{scores:>28}{solved:>8}{seconds:9.0f}")
 
 
