@@ -1,7 +1,8 @@
 """DIAYN on HalfCheetah-v5: ten ways for a two-legged robot of MuJoCo's to move, without any reward.
 
-The settings are those of the paper's code, but for two: 10 skills in place of 50, for a run 20 times as short, and two
-hidden layers of 256 units in place of 300.
+The settings are those of the paper's code, but for three: 10 skills in place of 50, for a run 20 times as short; two
+hidden layers of 256 units in place of 300; and 10,000 steps before the first update in place of 1,000. The policy is
+one Gaussian, where that of the paper's code is a mixture of four.
 
 Commands: as in main.py, with the same flags, such as
     python main_mujoco.py              train, evaluate; runs go into the same folder
