@@ -14,6 +14,7 @@ import harness
 import torch
 import torch.distributed as dist
 
+MAIN = "main.py"  # which the workers run
 TIMEOUT = timedelta(minutes=5)  # how long a worker waits for the others, who may be evaluating or saving
 LAUNCHED = "TORCHELASTIC_RUN_ID" in os.environ  # by torchrun, which starts and watches the workers,
 RESTARTS = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))  # and if one has died, starts all of them anew
@@ -140,7 +141,7 @@ def start(worker: int, n_workers: int, port: int) -> subprocess.Popen:
     """Start one of the other workers of this machine; Ctrl-C and its like do not reach it."""
     environment = {"RANK": str(worker), "WORLD_SIZE": str(n_workers), "MASTER_PORT": str(port)}
     apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
-    return subprocess.Popen([sys.executable, str(harness.FOLDER / "main.py")], env=os.environ | environment, **apart)
+    return subprocess.Popen([sys.executable, str(harness.FOLDER / MAIN)], env=os.environ | environment, **apart)
 
 
 def end(others: list[subprocess.Popen]) -> None:

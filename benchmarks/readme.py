@@ -27,7 +27,8 @@ SOONER_HEADINGS = {
     "| learned: ours, theirs | measured on |",
     True: "| 算法 | 任务 | 这里：步数 | 秒 | 对方：步数 | 秒 | 快几倍 | 学会：这里，对方 | 测量环境 |",
 }
-COMMANDS = {common.MAIN: "curves.py", "main_mujoco.py": "robots.py", "main_push.py": "robots.py"}
+COMMANDS = {common.MAIN: "curves.py {}", "main_mujoco.py": "robots.py {}", "main_push.py": "robots.py {}"}
+COMMANDS |= {f"{env_id} main_mujoco.py": f"robots.py {{}} --env {env_id}" for env_id in ("Hopper-v5", "Walker2d-v5")}
 
 
 def values(rows: list[Row], tag: str) -> list[float]:
@@ -68,7 +69,7 @@ def table(folder: str, zh: bool) -> str:
             wanted = f"{common.bar(folder):g}" if variant == common.MAIN else ""
             done = solved(rows) if variant == common.MAIN else ""
             name = f'"{folder}"' if "(" in folder else folder
-            cells = [f"`python benchmarks/{command} {name}`", seeds(rows), f"{score.env_steps:,}"]
+            cells = [f"`python benchmarks/{command.format(name)}`", seeds(rows), f"{score.env_steps:,}"]
             cells += [spread(values(rows, "score")), wanted, done, seconds(rows), score.machine]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -76,6 +76,7 @@ DIFFERS = {  # what the child's algorithm changes
     "DPPO": {
         "agent.py": {"Agent", "Agent.__init__", "Agent.learn", "Agent.update", "Agent.load_state_dict"},
         "main.py": {"train"},
+        "main_mujoco.py": {"Agent", "Agent.learn"},
     },
     "TD3": {
         "model.py": {"Critic", "Critic.__init__", "Critic.forward"},

@@ -18,6 +18,7 @@ import torch.distributed as dist
 import torch.multiprocessing
 from folders import importable, load, start_run
 from test_a3c import alive, linux, until
+from test_ppo import robot
 
 SETTINGS = {
     "hidden": 8, "learning_rate": 1e-3, "learning_steps": 600, "gamma": 0.9, "gae_lambda": 0.8, "clip": 0.2,
@@ -101,6 +102,44 @@ def test_one_worker_alone_is_ppo():
         torch.testing.assert_close(p, q, rtol=0, atol=1e-5)
 
 
+def scale(rank, path):
+    """What one of two workers does: its share of the environments, in main_mujoco.py's scale."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{path}/store", rank=rank, world_size=2)
+    torch.save(learned(slice(2 * rank, 2 * rank + 2), 2), path / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+def learned(envs, n_envs):
+    """The sums of the statistics after each of three rollouts."""
+    agent, sums = robot("DPPO").main.Agent(5, BOX, **SETTINGS, n_envs=n_envs, minibatch_size=8), []
+    for seed in range(3):
+        fill(agent, envs, seed)
+        agent.learn()
+        sums.append(agent.sums)
+    return sums
+
+
+def test_all_workers_have_the_scale_of_all_steps(tmp_path):
+    torch.multiprocessing.spawn(scale, (tmp_path,), 2)
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(2))
+    for mine, other, alone in zip(first, second, learned(slice(None), 4), strict=True):
+        assert np.array_equal(mine, other)
+        np.testing.assert_allclose(mine / mine[0], alone / alone[0], rtol=1e-4, atol=1e-5)
+
+
+def test_workers_on_a_robot_are_as_many_as_main_mujoco_says_and_run_it(monkeypatch):
+    rooms, joined, started = robot("DPPO", ("main.N_WORKERS = 2", "main.N_WORKERS = 3")), [], []
+    monkeypatch.setattr(rooms.workers, "connect", lambda n_workers, _: joined.append(n_workers) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        rooms.main.train()
+    assert joined == [3]
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **_: started.append(Path(command[-1]).name))
+    rooms.workers.start(1, 3, 0)
+    load("DPPO").workers.start(1, 3, 0)
+    assert started == ["main_mujoco.py", "main.py"]
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not tell")
 def test_a_training_leaves_the_process_on_the_cores_it_had(tmp_path):
     rooms, cores = load("DPPO"), os.sched_getaffinity(0)
@@ -163,7 +202,7 @@ def folder(tmp_path):
     for file, old, new in [
         ("main.py", "N_STEPS = 256", "N_STEPS = 32"),
         ("main.py", "N_EPOCHS = 8", "N_EPOCHS = 1"),
-        ("main.py", "EVAL_EPISODES = 20", "EVAL_EPISODES = 2"),
+        ("main.py", "EVAL_EPISODES = 50", "EVAL_EPISODES = 2"),
         ("harness.py", "SAVE_SECONDS = 30.0", "SAVE_SECONDS = 1.0"),
         ("harness.py", "FINAL_EPISODES = 100", "FINAL_EPISODES = 2"),
     ]:

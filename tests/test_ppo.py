@@ -1,13 +1,16 @@
 """PPO and its children: the clipped objective in all its cases, minibatches, both kinds of actions, tiny tasks."""
 
 import copy
+import re
 
+import changed
 import gymnasium as gym
+import lineage
 import numpy as np
 import probes
 import pytest
 import torch
-from folders import load
+from folders import importable, load, start_run, train
 
 SETTINGS = {
     "hidden": 4, "learning_rate": 1e-3, "learning_steps": 10**9, "gamma": 0.9, "gae_lambda": 0.8, "clip": 0.2,
@@ -216,3 +219,113 @@ def test_probe_environments(folder, task, kind, monkeypatch, tmp_path):
             assert (agent.act(np.array([obs], np.float32), explore=False) > 0) == best
 
     probes.train(rooms, tmp_path, steps, check)
+
+
+# robots: main_mujoco.py
+
+ROBOTS = ["PPO", "TRPO", "DPPO"]
+SMALL = {"N_ENVS": 3, "N_STEPS": 4, "MINIBATCH_SIZE": 6, "N_EPOCHS": 2, "GAMMA": 0.9, "HIDDEN": 4}
+
+
+def robot(folder, changes=("", ""), **constants):
+    """The folder's rooms as main_mujoco.py leaves them, with these constants, and in one process."""
+    rooms, source = load(folder), (lineage.ROOT / folder / "main_mujoco.py").read_text()
+    with importable(folder, rooms):
+        exec(compile(source.replace(*changes), "main_mujoco.py", "exec"), {"__name__": "main_mujoco"})
+    for name, value in constants.items():
+        assert hasattr(rooms.main, name)
+        setattr(rooms.main, name, value)
+    return rooms
+
+
+def pendulum(folder, **constants):
+    """The same on Pendulum, which needs no MuJoCo; an agent for it."""
+    rooms = changed.in_one_process(robot(folder, **SMALL | constants))
+    rooms.main.ENV_ID = "Pendulum-v1"
+    rooms.main.make_env = lambda: rooms.harness.fit(gym.make("Pendulum-v1"), "numbers", "any")
+    return rooms, rooms.main.make_agent(rooms.main.make_env(), 0)
+
+
+@pytest.mark.parametrize("folder", ROBOTS)
+def test_main_mujoco_is_main_with_other_settings(folder, tmp_path):
+    source = (lineage.ROOT / folder / "main_mujoco.py").read_text()
+    names = set(re.findall(r"main\.([A-Z][A-Z_]+)", source))
+    assert names == {name for name in vars(load(folder).main) if name.isupper()} - {"SEED"} | {"LOG_STD"}
+    pytest.importorskip("mujoco")
+    rooms = changed.in_one_process(robot(folder, N_ENVS=1, EVAL_EVERY=10**6))
+    agent = train(rooms, tmp_path, 1050)  # one episode and more
+    assert agent.act(np.zeros(17)).shape == (6,)
+    assert (agent.sums[0] > 1000).all(), "it is the agent with statistics"
+    assert rooms.main.make_env().unwrapped.camera_name == "track", "films follow the robot"
+    assert agent.actor.log_std.detach().numpy() == pytest.approx(rooms.main.LOG_STD, abs=0.2)
+    assert rooms.checkpoint.load(tmp_path)["settings"]["LOG_STD"] == rooms.main.LOG_STD
+
+
+@pytest.mark.parametrize("folder", ROBOTS)
+def test_all_that_is_learned_from_has_the_scale_of_the_steps_before(folder, rng, monkeypatch):
+    """And the scale is then that of all steps so far, by NumPy's mean and deviation of all that was seen."""
+    agent, seen, returns, so_far = pendulum(folder)[1], [], [], np.zeros(3)
+    mean, std = np.zeros(4), np.ones(4)
+    for _ in range(3):
+        raw = [rng.normal(size=(2, 3, 3)) * [0.1, 1, 300] + [7, 0, -50] for _ in range(4)]
+        for t, (obs, next_obs) in enumerate(raw):
+            reward, done = rng.normal(5, 2, size=3), (t == 1) * np.eye(3)[0]
+            agent.rollout.add(obs, rng.normal(size=(3, 1)), reward, next_obs, done, done)
+            so_far = 0.9 * so_far + reward
+            seen.append(obs)
+            returns.append(so_far)
+            so_far = so_far * (1 - done)
+        reward, take, taken = agent.rollout.steps.reward.copy(), agent.rollout.take, []
+        with monkeypatch.context() as patch:
+            patch.setattr(agent.rollout, "take", lambda take=take, taken=taken: taken.append(take()) or taken[0])
+            agent.learn()
+        close = {"rtol": 1e-3, "atol": 1e-3}
+        for found, which in ((taken[0].obs, 0), (taken[0].next_obs, 1)):
+            scaled = (np.array([pair[which] for pair in raw]) - mean[:3]) / std[:3]
+            np.testing.assert_allclose(found, scaled.clip(-10, 10), **close)
+        np.testing.assert_allclose(taken[0].reward, reward / std[3], **close)
+        everything = np.concatenate([np.concatenate(seen), np.concatenate(returns)[:, None]], axis=1)
+        mean, std = everything.mean(axis=0), everything.std(axis=0)
+        np.testing.assert_allclose(agent.statistics(), (mean, std), rtol=1e-3, atol=1e-3)
+        obs = rng.normal(size=(5, 3)) * [0.1, 1, 1000] + [7, 0, -50]
+        scaled = ((obs - mean[:3]) / std[:3]).clip(-10, 10)
+        expected = super(type(agent), agent).act(scaled, explore=False)
+        np.testing.assert_allclose(agent.act(obs, explore=False), expected, **close)
+
+
+@pytest.mark.parametrize("folder", ROBOTS)
+def test_statistics_stand_still_but_for_learning(folder, rng):
+    rooms, agent = pendulum(folder)
+    agent.sums = rng.uniform(1, 2, agent.sums.shape) * [[10], [1], [10]]
+    before = agent.sums.copy()
+    rooms.main.evaluate(agent, 2, 0)
+    agent.act(rng.normal(size=(5, 3)))
+    assert np.array_equal(agent.sums, before)
+    assert not agent.returns.any()
+
+
+@pytest.mark.parametrize("folder", ROBOTS)
+def test_statistics_are_saved_and_the_best_agent_has_its_own(folder, tmp_path):
+    rooms, _ = pendulum(folder, EVAL_EVERY=24)
+    found = []
+    rooms.main.evaluate = lambda agent, *_: found.append(agent.sums.copy()) or -np.full(2, float(len(found)))
+    run = start_run(rooms, tmp_path, 96)
+    agent = rooms.main.train(run, 0, 96)
+    best = found[0]  # by what is said to be its score
+    counts = [sums[0, 0].round() for sums in found]
+    assert counts == [24, 48, 72, 96], "after so many steps"
+    kept = rooms.checkpoint.load(tmp_path)
+    assert np.array_equal(kept["best"]["sums"], best)
+    assert np.array_equal(kept["agent"]["sums"], agent.sums)
+    run.finish()
+    assert np.array_equal(found[-1], best), "what is scored at the end is the best agent"
+    run.lock.release()
+    resumed = start_run(rooms, tmp_path, 120, resume=True)
+    again = resumed.restore(rooms.main.make_agent(rooms.main.make_env(), 0))
+    assert np.array_equal(again.sums, agent.sums)
+    assert not np.array_equal(again.sums, best)
+    again.sums[:] = 0
+    assert resumed.kept["best"]["sums"].any()
+    with pytest.raises(ValueError, match="broadcast"):
+        again.load_state_dict(again.state_dict() | {"sums": np.ones((3, 9))})
+    resumed.lock.release()
