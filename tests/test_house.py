@@ -69,6 +69,11 @@ def per():
     return [f"{us / 1000:.2f}" for us in measured["microseconds"].values()] + [f"{measured['ratio']:.2f}"]
 
 
+def made_for(task):
+    """The medians over the seeds of the updates that each agent needed."""
+    return [f"{statistics.median(counts):,.0f}" for of in result("made_for")[task].values() for counts in of.values()]
+
+
 def dqn():
     return [
         f"{result('speed-dqn')[whose][what]:.0f}"
@@ -103,7 +108,8 @@ TOLD = {
     "QLearning": lambda: learning("QLearning", "Sarsa") + pieces("QLearning", (0.5, 1)),
     "Sarsa": lambda: learning("Sarsa", "QLearning") + pieces("Sarsa", (0.5, 1)),
     "SarsaLambda": lambda: learning("SarsaLambda", "Sarsa") + pieces("SarsaLambda", (0, 0.25), (0.5, 1)),
-    "DQNwithPER": per,
+    "DuelingDQN": lambda: made_for("corridor"),
+    "DQNwithPER": lambda: per() + made_for("blind cliff walk"),
     "A2C": lambda: speed("a2c"),
     "A3C": lambda: speed("a3c", digits=2),
     "PPO": lambda: speed("ppo"),
