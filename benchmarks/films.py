@@ -8,6 +8,7 @@ training with that seed. With --runs a training in DIR/FOLDER/SEED is taken as i
 """
 
 import argparse
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -22,7 +23,11 @@ from PIL import Image, ImageDraw, ImageFont
 sys.path.insert(0, str(ROOT / "tests"))
 from folders import load
 
-HEIGHT, FRAMES, SECOND = 180, 90, 1000  # of a film: its height in pixels, the most pictures, milliseconds in a second
+if sys.platform == "linux":  # draws without a screen
+    os.environ |= {"SDL_VIDEODRIVER": "dummy", "MUJOCO_GL": "egl"} | os.environ
+
+HEIGHT, WIDTH = 180, 540  # of a picture in a film, at most, in pixels
+FRAMES, SECOND = 90, 1000  # the most pictures in a film; milliseconds in a second
 LONGEST = 8.0  # seconds
 MONTAGE = ("QLearning", "DeepQLearningNetwork(DQN)", "A2C", "PPO", "SAC", "DDPGwithHER")
 
@@ -40,7 +45,8 @@ def play(rooms, agent, seed: int) -> tuple[list[np.ndarray], float]:
 
 def sized(picture: np.ndarray, height: int) -> Image.Image:
     image = Image.fromarray(picture)
-    return image.resize((round(image.width * height / image.height), height), Image.Resampling.LANCZOS)
+    scale = min(height / image.height, WIDTH / image.width)
+    return image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
 
 
 def beside(before: list[np.ndarray], after: list[np.ndarray], height: int) -> list[Image.Image]:
@@ -50,7 +56,7 @@ def beside(before: list[np.ndarray], after: list[np.ndarray], height: int) -> li
     font, result = ImageFont.load_default(size=14), []
     for i in chosen:
         left, right = (sized(of[min(i, len(of) - 1)], height) for of in (before, after))
-        image = Image.new("RGB", (left.width + 8 + right.width, height + 22), "white")
+        image = Image.new("RGB", (left.width + 8 + right.width, left.height + 22), "white")
         image.paste(left, (0, 22))
         image.paste(right, (left.width + 8, 22))
         draw = ImageDraw.Draw(image)
