@@ -167,3 +167,4 @@ def main(train: Callable) -> None:
         train()
     except (OSError, FloatingPointError):
         sys.exit(2)  # the first one says why
+    os._exit(0)  # at once: a thread of torch's has been seen to abort as Python ended, and with it the whole job

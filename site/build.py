@@ -238,7 +238,8 @@ def stage(language: str) -> Path:
                 shutil.copy(file, target.parent / file.name)
         if lineage.PARENT.get(folder):
             (place / folder / "diff.md").write_text("---\norphan: true\n---\n" + diff_page(folder, language))
-    shutil.copy(ROOT / "LICENSE", place)
+    for name in ("LICENSE", "films.gif"):
+        shutil.copy(ROOT / name, place)
     (place / "contributing.md").write_text(page_of((ROOT / f"CONTRIBUTING{ending}").read_text(), language))
     pictures = "\n".join(
         f"[![{short(folder)}](<{folder}/curve.svg>)](<{folder}/README.md>)\n" for folder in lineage.PARENT
