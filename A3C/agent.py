@@ -19,7 +19,7 @@ from torch import Tensor
 class Agent:
     """Learns networks for the policy and for the value, and acts by drawing from the policy.
 
-    The learning rate falls linearly to 0 over `learning_steps` steps of all workers. The others are explained
+    The learning rate falls linearly to 0 over `learning_steps` steps of all workers. The other settings are explained
     where they are set, in main.py.
     """
 

@@ -37,7 +37,8 @@ class Rollout:
             done=zeros(),
             log_mu=zeros(n_actions),
         )
-        self.size, self.taken, self.capacity, self.rng = 0, 0, capacity, rng
+        self.size, self.taken = 0, 0  # steps in the rollout under way, rollouts completed so far
+        self.capacity, self.rng = capacity, rng
 
     def __len__(self) -> int:
         return self.size
@@ -66,7 +67,7 @@ class Rollout:
         return {"steps": [torch.from_numpy(array[: self.taken]) for array in self.steps], "taken": self.taken}
 
     def load_state_dict(self, state: dict) -> None:
-        """Take over what `state_dict` returned. Raises ValueError if it was of another capacity or shape."""
+        """Take over what `state_dict` returned. Raises ValueError if it does not fit in capacity or shape."""
         self.size, self.taken = 0, state["taken"]
         for array, stored in zip(self.steps, state["steps"], strict=True):
             if array[: self.taken].shape != stored.shape:

@@ -14,7 +14,7 @@ import numpy as np
 
 ENV_ID = "FetchReach-v4"
 TOTAL_STEPS = 10_000  # environment steps
-SOLVED_SCORE = 0.98  # share of goals at which the hand is in the end of an episode, at which the task counts as learned
+SOLVED_SCORE = 0.98  # share of episodes that end with the hand at the goal, at which the task counts as learned
 SEED = 0
 
 HER = True  # hindsight; False is DDPG
@@ -36,9 +36,8 @@ EVAL_EPISODES = 20  # episodes in each
 
 
 def make_env(render_mode: str | None = None) -> gym.Env:
-    return harness.fit(
-        gym.make(f"gymnasium_robotics:{ENV_ID}", render_mode=render_mode), "goals", "continuous"
-    )  # one row: the goal achieved, the goal desired, and the rest
+    """The task. An observation is one row: the goal achieved, the goal desired, and the rest."""
+    return harness.fit(gym.make(f"gymnasium_robotics:{ENV_ID}", render_mode=render_mode), "goals", "continuous")
 
 
 def make_agent(env: gym.Env, seed: int) -> Agent:

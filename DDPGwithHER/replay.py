@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Batch(NamedTuple):
-    """Transitions sampled from the memory; all tensors are float32 but `action`, which is what was stored."""
+    """Transitions sampled from the memory; all tensors are float32 but `action`, which keeps its type."""
 
     obs: Tensor  # [batch, obs_dim]
     action: Tensor  # [batch, ...]
@@ -29,11 +29,11 @@ class ReplayBuffer:
         types = (obs_type, action_type, np.float32, obs_type, np.float32)
         self.transitions = np.zeros(capacity, np.dtype(list(zip(Batch._fields, types, strict=True)), align=True))
         self.added, self.rng, self.k = 0, rng, 0
-        self.ends = np.full(capacity, 2**63 - 1)  # for each row: `added` as its episode ended, if it has
+        self.ends = np.full(capacity, 2**63 - 1)  # per row: `added` at the end of its episode; until then this maximum
 
     def use_hindsight(self, k: int, goal_dim: int, judge: Callable) -> None:
         """Give k of k + 1 samples another goal; judge(achieved, desired) returns their rewards and terminations."""
-        self.k, self.judge = k, judge  # goals [n, goal_dim], twice -> the environment's rewards [n], terminations [n]
+        self.k, self.judge = k, judge  # achieved, desired [n, goal_dim] -> the task's rewards [n], terminations [n]
         self.achieved, self.desired = np.s_[:goal_dim], np.s_[goal_dim : 2 * goal_dim]  # where observations have them
 
     def __len__(self) -> int:
@@ -54,7 +54,7 @@ class ReplayBuffer:
         number = self.rng.integers(self.added - len(self), self.added, size=batch_size)  # counted since the very first
         batch = self.batch(number % len(self.ends))
         if self.k:
-            obs, _, reward, next_obs, terminated = (tensor.numpy() for tensor in batch)  # the same memory
+            obs, _, reward, next_obs, terminated = (tensor.numpy() for tensor in batch)  # views, to edit the batch
             chosen = self.rng.random(batch_size) < self.k / (self.k + 1)
             # A random transition from this one to the last of its episode so far; what it achieved is the new goal.
             future = self.rng.integers(number, np.minimum(self.ends[number % len(self.ends)], self.added))
@@ -75,7 +75,7 @@ class ReplayBuffer:
         return {"transitions": transitions, "added": self.added, "ends": ends}
 
     def load_state_dict(self, state: dict) -> None:
-        """Take over what `state_dict` returned. Raises ValueError if it was of another capacity or shape."""
+        """Take over what `state_dict` returned. Raises ValueError if it does not fit in capacity or shape."""
         self.added = state["added"]
         self.transitions[: len(self)] = state["transitions"].numpy().view(self.transitions.dtype)
         self.ends[: len(self)] = state["ends"].numpy()

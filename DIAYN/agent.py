@@ -60,7 +60,7 @@ class Agent:
     @torch.inference_mode()
     def act(self, obs: np.ndarray, explore: bool = True) -> np.ndarray:
         """The action for one observation [obs_dim], or one for each of a batch [batch, obs_dim]."""
-        noise = self.gaussian((*obs.shape[:-1], len(self.center))) * explore
+        noise = self.gaussian((*obs.shape[:-1], len(self.center))) * explore  # False is 0: no noise
         action, _ = self.actor(torch.as_tensor(obs, dtype=torch.float32), noise)  # [..., action_dim]
         return (self.center + self.half * action).numpy().clip(self.action_low, self.action_high)
 
@@ -74,7 +74,7 @@ class Agent:
         reward = self.learn_discriminator(batch.next_obs)
         drawn = self.learn_critic(batch._replace(reward=reward)) | self.learn_actor(batch)
         self.move_targets()
-        return drawn | {"policy/mutual_information": reward.mean().item()}  # of state and skill at least, in nats
+        return drawn | {"policy/mutual_information": reward.mean().item()}  # of skill and state: lower bound, nats
 
     def learn_critic(self, batch: Batch) -> dict[str, float]:
         """One step of the critics towards the soft TD target (Haarnoja et al. 2018b, eqs. 2, 3 and 5)."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Batch(NamedTuple):
-    """Transitions sampled from the memory; all tensors are float32 but `action`, which is what was stored."""
+    """Transitions sampled from the memory; all tensors are float32 but `action`, which keeps its type."""
 
     obs: Tensor  # [batch, obs_dim]
     action: Tensor  # [batch, ...]
@@ -51,6 +51,6 @@ class ReplayBuffer:
         return {"transitions": torch.from_numpy(self.transitions[: len(self)].view(np.uint8)), "added": self.added}
 
     def load_state_dict(self, state: dict) -> None:
-        """Take over what `state_dict` returned. Raises ValueError if it was of another capacity or shape."""
+        """Take over what `state_dict` returned. Raises ValueError if it does not fit in capacity or shape."""
         self.added = state["added"]
         self.transitions[: len(self)] = state["transitions"].numpy().view(self.transitions.dtype)

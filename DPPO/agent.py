@@ -1,4 +1,4 @@
-"""DPPO, distributed proximal policy optimisation (Heess et al. 2017; equations: PPO's). Three differences:
+"""DPPO, distributed proximal policy optimisation (Heess et al. 2017; equations: PPO's). Three differences from PPO:
 
 - Workers: each of many processes has environments, a rollout and random numbers of its own, and the same weights.
 - Averaging: before each step of the optimiser the gradients of all workers are averaged, so the weights stay the same.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Batch(NamedTuple):
-    """Steps in the order in which they were taken; all tensors are float32 but `action`, which is what was stored."""
+    """Steps in the order in which they were taken; all tensors are float32 but `action`, which keeps its type."""
 
     obs: Tensor  # [steps, envs, obs_dim]
     action: Tensor  # [steps, envs, ...]

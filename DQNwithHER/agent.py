@@ -66,7 +66,7 @@ class Agent:
             random_action = self.rng.integers(self.n_actions, size=action.shape)
             action = np.where(self.rng.random(action.shape) < self.epsilon, random_action, action)
             self.actions += action.size
-        return action[()]
+        return action[()]  # for one observation a number, not an array without dimensions
 
     def learn(self) -> dict[str, float]:
         """One update from a batch of the replay memory (Mnih et al., algorithm 1). Returns values for the curves."""

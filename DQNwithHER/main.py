@@ -33,7 +33,7 @@ TRAIN_EVERY = 1  # environment steps from one update to the next
 EPSILON_START = 1.0  # chance of a random action at first, ε
 EPSILON_END = 0.02  # and in the end
 EPSILON_SHARE = 2 / 3  # share of the training over which it falls
-DOUBLE_Q = True  # Double DQN; False is the DQN of 2015
+DOUBLE_Q = True  # Double DQN; False: the target network chooses the action too, as in 2015
 EVAL_EVERY = 2_500  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
 EVAL_EPISODES = 50  # episodes in each
 
@@ -41,9 +41,8 @@ gym.register("BitFlipping-v0", BitFlipping)
 
 
 def make_env(render_mode: str | None = None) -> gym.Env:
-    return harness.fit(
-        gym.make(ENV_ID, render_mode=render_mode, **ENV_SETTINGS), "goals", "discrete"
-    )  # one row: the goal achieved, the goal desired, and the rest
+    """The task. An observation is one row: the goal achieved, the goal desired, and the rest."""
+    return harness.fit(gym.make(ENV_ID, render_mode=render_mode, **ENV_SETTINGS), "goals", "discrete")
 
 
 def make_agent(env: gym.Env, seed: int, total_steps: int = TOTAL_STEPS) -> Agent:

@@ -21,7 +21,7 @@ HIDDEN = 128  # units in each of the two hidden layers
 LEARNING_RATE = 1e-3  # step size of Adam at first; half of DQN's, as what is sampled has larger errors; it falls to 0
 GAMMA = 0.99  # discount γ
 BATCH_SIZE = 256  # transitions in one update
-CAPACITY = 100_000  # transitions in the replay memory; the oldest, of beginners, are forgotten
+CAPACITY = 100_000  # transitions in the replay memory; those of the first, poor policies are forgotten
 PER_ALPHA = 0.4  # how strongly TD errors count in sampling, α; 0: uniform; the paper's 0.6 is for errors clipped to ±1
 PER_BETA = 0.4  # how much of the bias the importance weights correct, β; it rises to 1
 TAU = 0.02  # step of the target network towards the online network, τ
@@ -31,7 +31,7 @@ TRAIN_EVERY = 8  # environment steps from one update to the next
 EPSILON_START = 1.0  # chance of a random action at first, ε
 EPSILON_END = 0.05  # and in the end
 EPSILON_SHARE = 0.2  # share of the training over which it falls
-DOUBLE_Q = True  # Double DQN; False is the DQN of 2015
+DOUBLE_Q = True  # Double DQN; False: the target network chooses the action too, as in 2015
 EVAL_EVERY = 50_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
 EVAL_EPISODES = 50  # episodes in each
 

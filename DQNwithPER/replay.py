@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Batch(NamedTuple):
-    """Transitions sampled from the memory; all tensors are float32 but `action`, which is what was stored."""
+    """Transitions sampled from the memory; all tensors are float32 but `action`, which keeps its type."""
 
     obs: Tensor  # [batch, obs_dim]
     action: Tensor  # [batch, ...]
@@ -51,21 +51,18 @@ class ReplayBuffer:
         return {"transitions": torch.from_numpy(self.transitions[: len(self)].view(np.uint8)), "added": self.added}
 
     def load_state_dict(self, state: dict) -> None:
-        """Take over what `state_dict` returned. Raises ValueError if it was of another capacity or shape."""
+        """Take over what `state_dict` returned. Raises ValueError if it does not fit in capacity or shape."""
         self.added = state["added"]
         self.transitions[: len(self)] = state["transitions"].numpy().view(self.transitions.dtype)
 
 
 class SumTree:
-    """A binary tree of sums over numbers p_i >= 0; to set or to find one takes O(log n), many at once.
-
-    The root is node 1, the children of node k are 2k and 2k + 1, and the leaves, at the end, are the p_i.
-    """
+    """A binary tree of sums over numbers p_i >= 0; to set or to find one takes O(log n), many at once."""
 
     def __init__(self, capacity: int):
         self.depth = (capacity - 1).bit_length()
-        self.nodes = np.zeros(2 * 2**self.depth)
-        self.leaves = self.nodes[2**self.depth :]
+        self.nodes = np.zeros(2 * 2**self.depth)  # 1 is the root, 2k and 2k + 1 are the children of k
+        self.leaves = self.nodes[2**self.depth :]  # the p_i
 
     def __setitem__(self, index: int | np.ndarray, value: float | np.ndarray) -> None:
         self.leaves[index] = value
@@ -85,7 +82,7 @@ class SumTree:
 
 
 class PrioritizedReplayBuffer(ReplayBuffer):
-    """Samples i with probability P(i) = p_i / Σ p, p_i = (|δ_i| + 1e-6)^α (eq. 1). β is 1 after `beta_steps` draws."""
+    """Samples i with probability P(i) = p_i / Σ p, where p_i = (|δ_i| + 1e-6)^α is the paper's p_i^α (eq. 1)."""
 
     def __init__(self, capacity, obs_dim, action_type, rng, alpha: float, beta: float, beta_steps: float):
         super().__init__(capacity, obs_dim, action_type, rng)
@@ -102,7 +99,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         total = self.priorities.nodes[1]
         mass = (np.arange(batch_size) + self.rng.random(batch_size)) / batch_size * total  # one in each of equal parts
         index = np.minimum(self.priorities.find(mass), len(self) - 1)  # rounding may lead past the last one
-        beta = self.beta + (1 - self.beta) * min(1.0, self.draws / self.beta_steps)
+        beta = self.beta + (1 - self.beta) * min(1.0, self.draws / self.beta_steps)  # 1 after `beta_steps` draws
         weight = (len(self) * self.priorities.leaves[index] / total) ** -beta
         self.draws += 1
         return self.batch(index), index, torch.from_numpy((weight / weight.max()).astype(np.float32))

@@ -21,7 +21,7 @@ HIDDEN = 128  # units in each of the two hidden layers
 LEARNING_RATE = 2e-3  # step size of Adam at first; it falls to 0
 GAMMA = 0.99  # discount γ
 BATCH_SIZE = 256  # transitions in one update
-CAPACITY = 100_000  # transitions in the replay memory; the oldest, of beginners, are forgotten
+CAPACITY = 100_000  # transitions in the replay memory; those of the first, poor policies are forgotten
 TAU = 0.02  # step of the target network towards the online network, τ
 HUBER_DELTA = 20.0  # the error beyond which the loss is linear, δ; rewards here reach ±100
 LEARNING_STARTS = 1_000  # environment steps before the first update
@@ -29,7 +29,7 @@ TRAIN_EVERY = 8  # environment steps from one update to the next
 EPSILON_START = 1.0  # chance of a random action at first, ε
 EPSILON_END = 0.05  # and in the end
 EPSILON_SHARE = 0.2  # share of the training over which it falls
-DOUBLE_Q = True  # Double DQN; False is the DQN of 2015
+DOUBLE_Q = True  # Double DQN; False: the target network chooses the action too, as in 2015
 EVAL_EVERY = 50_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
 EVAL_EPISODES = 50  # episodes in each
 

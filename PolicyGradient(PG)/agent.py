@@ -53,7 +53,7 @@ class Agent:
         """One update from the episodes in the memory (Williams 1992, eq. 11). Returns values for the curves."""
         batch = self.rollout.take()
         returns = returns_to_go(batch.reward, batch.done, self.gamma)
-        advantage = (returns - returns.mean()) / (returns.std() + 1e-8)
+        advantage = (returns - returns.mean()) / (returns.std() + 1e-8)  # one scale, whatever the rewards
         log_probs = F.log_softmax(self.actor(batch.obs), dim=-1)  # [steps, n_actions]
         log_prob = log_probs.gather(-1, batch.action.unsqueeze(-1)).squeeze(-1)  # [steps]
         loss = -(advantage * log_prob).mean()

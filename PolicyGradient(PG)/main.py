@@ -20,7 +20,7 @@ SEED = 0
 HIDDEN = 64  # units in each of the two hidden layers
 LEARNING_RATE = 5e-3  # step size of Adam at first, α; it falls to 0
 GAMMA = 0.99  # discount γ
-UPDATE_STEPS = 1_000  # environment steps in one update, and on to the end of the episode
+UPDATE_STEPS = 1_000  # environment steps in one update, at least: the last episode is played to its end
 EVAL_EVERY = 10_000  # environment steps from one evaluation to the next; the best agent evaluated is the one kept
 EVAL_EPISODES = 10  # episodes in each
 

@@ -45,7 +45,7 @@ class Agent:
         tie_break = self.rng.random(q.shape)  # before anything is learned all actions are equally good
         action = np.where(q == q.max(axis=-1, keepdims=True), tie_break, -1.0).argmax(axis=-1)
         random_action = self.rng.integers(self.n_actions, size=action.shape)
-        return np.where(self.rng.random(action.shape) < self.epsilon, random_action, action)[()]
+        return np.where(self.rng.random(action.shape) < self.epsilon, random_action, action)[()]  # 0-d array to number
 
     def learn(self, obs: int, action: int, reward: float, next_obs: int, terminated: bool) -> dict[str, float]:
         """One update from one transition (Sutton & Barto, eq. 6.8). Returns values for the curves."""

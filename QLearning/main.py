@@ -21,7 +21,7 @@ SEED = 0
 MAX_EPISODE_STEPS = 500  # the task has no time limit of its own: a policy that walks in circles would never end
 ALPHA = 0.5  # step size α at the start; it falls to 0
 GAMMA = 1.0  # discount γ: an episodic task, undiscounted as in the book
-EPSILON = 0.1  # chance of a random action ε
+EPSILON = 0.1  # chance ε of a random action
 EVAL_EVERY = 1_000  # environment steps between two points of eval/score
 EVAL_EPISODES = 1  # the greedy walk is always the same
 

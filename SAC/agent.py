@@ -54,12 +54,12 @@ class Agent:
         self.action_low, self.action_high = action_low, action_high
         self.center, self.half = torch.tensor(np.float32([action_high + action_low, action_high - action_low]) / 2)
         self.gamma, self.batch_size, self.tau = gamma, batch_size, tau
-        self.target_entropy = -len(action_low)
+        self.target_entropy = -len(action_low)  # in nats: -1 for each number of an action, as in the paper
 
     @torch.inference_mode()
     def act(self, obs: np.ndarray, explore: bool = True) -> np.ndarray:
         """The action for one observation [obs_dim], or one for each of a batch [batch, obs_dim]."""
-        noise = self.gaussian((*obs.shape[:-1], len(self.center))) * explore
+        noise = self.gaussian((*obs.shape[:-1], len(self.center))) * explore  # False is 0: no noise
         action, _ = self.actor(torch.as_tensor(obs, dtype=torch.float32), noise)  # [..., action_dim]
         return (self.center + self.half * action).numpy().clip(self.action_low, self.action_high)
 

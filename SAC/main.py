@@ -19,7 +19,7 @@ SEED = 0
 
 HIDDEN = 64  # units in each of the two hidden layers
 ACTOR_LEARNING_RATE = 1e-3  # step size of Adam for the actor and for the temperature
-CRITIC_LEARNING_RATE = 1e-3  # and for the critic
+CRITIC_LEARNING_RATE = 1e-3  # and for the critics
 GAMMA = 0.98  # discount γ
 BATCH_SIZE = 128  # transitions in one update
 CAPACITY = 100_000  # transitions in the replay memory

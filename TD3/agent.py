@@ -1,4 +1,4 @@
-"""TD3, the twin delayed deep deterministic policy gradient (Fujimoto et al. 2018). Three differences:
+"""TD3, the twin delayed deep deterministic policy gradient (Fujimoto et al. 2018). Three differences from DDPG:
 
 - Twin critics: the actor exploits values that are too high, so the target uses the smaller of two critics' values.
 - Delay: actor and target networks are updated once in several updates of the critics, when the values are better.
@@ -85,7 +85,7 @@ class Agent:
         return drawn
 
     def learn_critic(self, batch: Batch) -> dict[str, float]:
-        """One step of the critic towards the TD target."""
+        """One step of both critics towards the same TD target."""
         with torch.no_grad():
             next_action = self.target_actor(batch.next_obs)  # [batch, action_dim]
             noise = self.target_sigma * self.gaussian(next_action.shape)
@@ -101,7 +101,7 @@ class Agent:
 
     def learn_actor(self, batch: Batch) -> dict[str, float]:
         """One actor step up the critic's gradient: the deterministic policy gradient (Lillicrap et al., eq. 6)."""
-        actor_loss = -self.critic(batch.obs, self.actor(batch.obs), networks=1).mean()
+        actor_loss = -self.critic(batch.obs, self.actor(batch.obs), networks=1).mean()  # the first critic is enough
         self.actor_optimizer.zero_grad()
         actor_loss.backward(inputs=list(self.actor.parameters()))  # through the critic, whose weights do not change
         self.actor_optimizer.step()

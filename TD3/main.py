@@ -19,12 +19,12 @@ SEED = 0
 
 HIDDEN = 64  # units in each of the two hidden layers
 ACTOR_LEARNING_RATE = 1e-3  # step size of Adam for the actor
-CRITIC_LEARNING_RATE = 1e-3  # and for the critic
+CRITIC_LEARNING_RATE = 1e-3  # and for the critics
 GAMMA = 0.98  # discount γ
 BATCH_SIZE = 128  # transitions in one update
 CAPACITY = 100_000  # transitions in the replay memory
 TAU = 0.01  # step of the target networks towards the learned networks, τ
-NOISE = "gaussian"  # exploration noise: "gaussian", or "ou" for the Ornstein-Uhlenbeck process of the paper
+NOISE = "gaussian"  # exploration noise: "gaussian", or "ou" for the Ornstein-Uhlenbeck process of DDPG's paper
 NOISE_SIGMA = 0.1  # its size σ, where the actions are between -1 and 1
 POLICY_DELAY = 2  # updates of the critics from one of the actor and the targets to the next, d
 TARGET_SIGMA = 0.2  # size of the noise on target actions, σ̃
