@@ -29,13 +29,19 @@ if sys.platform == "linux":  # draws without a screen
 HEIGHT, WIDTH = 180, 540  # of a picture in a film, at most, in pixels
 FRAMES, SECOND = 90, 1000  # the most pictures in a film; milliseconds in a second
 LONGEST = 8.0  # seconds
+CAMERA = {  # nearer than the task's own, from where the goal is hard to see
+    "DDPGwithHER": {"distance": 1.2, "azimuth": 140.0, "elevation": -20.0, "lookat": np.array([1.35, 0.75, 0.5])}
+}
+EPISODES = {"DDPGwithHER": 3}  # how many are shown, where one tells too little
 MONTAGE = ("QLearning", "DeepQLearningNetwork(DQN)", "A2C", "PPO", "SAC", "DDPGwithHER")
 
 
-def play(rooms, agent, seed: int) -> tuple[list[np.ndarray], float]:
-    """Pictures [height, width, 3] of one episode without exploration, and how many there are in a second."""
+def play(folder: str, rooms, agent, seed: int) -> tuple[list[np.ndarray], float]:
+    """Pictures [height, width, 3] of an episode or more without exploration, and how many there are in a second."""
     env = gym.wrappers.RenderCollection(rooms.main.make_env("rgb_array"), reset_clean=False)
-    episodes = getattr(rooms.main, "SHOWN_EPISODES", 1)
+    if folder in CAMERA:
+        env.unwrapped.mujoco_renderer.default_cam_config = CAMERA[folder]
+    episodes = EPISODES.get(folder, getattr(rooms.main, "SHOWN_EPISODES", 1))
     for episode in range(episodes):
         rooms.main.evaluate(agent, 1, rooms.harness.FINAL_SEED + seed + episode, env)
     pictures, rate = env.render(), env.metadata["render_fps"]
@@ -85,7 +91,7 @@ def film(folder: str, path: Path, seed: int) -> list[Image.Image]:
     kept, env = rooms.checkpoint.load(path), rooms.main.make_env()
     beginner, trained = (rooms.main.make_agent(env, seed) for _ in range(2))
     trained.load_state_dict(kept["agent"] | kept["best"])
-    (before, rate), (after, _) = play(rooms, beginner, seed), play(rooms, trained, seed)
+    (before, rate), (after, _) = (play(folder, rooms, agent, seed) for agent in (beginner, trained))
     before = before[: max(len(after), int(rate * LONGEST))]  # one that walks in circles
     images = beside(before, after, HEIGHT)
     seconds = min(LONGEST, max(len(before), len(after)) / rate)
