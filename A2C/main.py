@@ -62,7 +62,7 @@ def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
     for step in run.steps(total_steps, by=N_ENVS):
         action = agent.act(obs)
         first_obs, reward, terminated, truncated, info = envs.step(action)
-        next_obs, done = first_obs.copy(), terminated | truncated
+        next_obs, done = first_obs.copy(), terminated | truncated  # where done, first_obs is of the next episode
         if done.any():
             next_obs[done] = np.stack(info["final_obs"][done])
             episode = info["final_info"]["episode"]

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class Normalizer(nn.BatchNorm1d):
-    """Brings observations to mean 0 and deviation 1 over all batches so far, and within ±5 (the paper's appendix A)."""
+    """Brings observations to mean 0 and deviation 1, averaged over all batches so far, and within ±5 (appendix A)."""
 
     def forward(self, obs: Tensor) -> Tensor:
         """Normalised observations [..., obs_dim]; numbers that hardly vary are not scaled up."""

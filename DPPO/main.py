@@ -73,7 +73,7 @@ def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
         action = agent.act(obs)
         # The task gets the clipped action. The memory keeps the sampled one, because its probability is known.
         first_obs, reward, terminated, truncated, info = envs.step(action.clip(*agent.box))
-        next_obs, done = first_obs.copy(), terminated | truncated
+        next_obs, done = first_obs.copy(), terminated | truncated  # where done, first_obs is of the next episode
         if done.any():
             next_obs[done] = np.stack(info["final_obs"][done])
             episode = info["final_info"]["episode"]
