@@ -20,10 +20,8 @@ class Agent:
     """Learns networks for the policy and for the value, and acts by drawing from the policy.
 
     There is one in each worker of the process group of torch.distributed. Without a group it is the same as PPO's.
-
     actions: how many there are, or the lowest and the highest action vector; samples may lie outside these. The
-    learning rate falls linearly to 0 over `learning_steps` updates, counted over all workers. The other
-    settings are explained where they are set, in main.py.
+    learning rate falls linearly to 0 over `learning_steps` updates of all workers. main.py explains the other settings.
     """
 
     def __init__(
@@ -32,6 +30,7 @@ class Agent:
         actions: int | tuple[np.ndarray, np.ndarray],
         *,
         hidden: int,
+        log_std: float,
         learning_rate: float,
         learning_steps: float,
         gamma: float,
@@ -48,7 +47,7 @@ class Agent:
         self.rank, self.n_workers = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         torch.manual_seed(seed)  # for the networks' first weights, the same in all workers
         self.rng = np.random.Generator(np.random.PCG64(seed).jumped(self.rank))  # not the same: for acting, minibatches
-        self.actor = Actor(obs_dim, actions, hidden)
+        self.actor = Actor(obs_dim, actions, hidden, log_std)
         self.critic = Critic(obs_dim, hidden)
         self.parameters = [*self.actor.parameters(), *self.critic.parameters()]
         self.optimizer = torch.optim.Adam(self.parameters, lr=learning_rate, fused=True)

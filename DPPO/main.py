@@ -19,6 +19,7 @@ SOLVED_SCORE = 200.0  # return at which the landing counts as learned
 SEED = 0
 
 HIDDEN = 64  # units in each of the two hidden layers
+LOG_STD = 0.0  # log of the policy's standard deviation at first; the half range of an action is the unit
 LEARNING_RATE = 1e-3  # step size of Adam at first, α; it falls to 0
 GAMMA = 0.999  # discount γ; a landing takes a few hundred steps
 GAE_LAMBDA = 0.98  # λ of the generalised advantage
@@ -49,6 +50,7 @@ def make_agent(env: gym.Env, seed: int, total_steps: int = TOTAL_STEPS) -> Agent
         env.observation_space.shape[0],
         int(env.action_space.n) if discrete else (env.action_space.low, env.action_space.high),
         hidden=HIDDEN,
+        log_std=LOG_STD,
         learning_rate=LEARNING_RATE,
         learning_steps=total_steps * N_EPOCHS / MINIBATCH_SIZE,
         gamma=GAMMA,

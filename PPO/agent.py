@@ -29,6 +29,7 @@ class Agent:
         actions: int | tuple[np.ndarray, np.ndarray],
         *,
         hidden: int,
+        log_std: float,
         learning_rate: float,
         learning_steps: float,
         gamma: float,
@@ -44,7 +45,7 @@ class Agent:
     ):
         torch.manual_seed(seed)  # for the networks' first weights
         self.rng = np.random.default_rng(seed)  # for exploration and minibatches
-        self.actor = Actor(obs_dim, actions, hidden)
+        self.actor = Actor(obs_dim, actions, hidden, log_std)
         self.critic = Critic(obs_dim, hidden)
         self.parameters = [*self.actor.parameters(), *self.critic.parameters()]
         self.optimizer = torch.optim.Adam(self.parameters, lr=learning_rate, fused=True)

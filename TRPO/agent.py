@@ -33,6 +33,7 @@ class Agent:
         actions: int | tuple[np.ndarray, np.ndarray],
         *,
         hidden: int,
+        log_std: float,
         learning_rate: float,
         gamma: float,
         gae_lambda: float,
@@ -48,7 +49,7 @@ class Agent:
     ):
         torch.manual_seed(seed)  # for the networks' first weights
         self.rng = np.random.default_rng(seed)  # for exploration and minibatches
-        self.actor = Actor(obs_dim, actions, hidden)
+        self.actor = Actor(obs_dim, actions, hidden, log_std)
         self.critic = Critic(obs_dim, hidden)
         self.optimizer = torch.optim.Adam(self.critic.parameters(), lr=learning_rate, fused=True)
         self.box = (0, actions - 1) if isinstance(actions, int) else actions  # main.py clips sampled actions to it
@@ -88,9 +89,8 @@ class Agent:
 
     def update_actor(self, obs: Tensor, action: Tensor, advantage: Tensor, old_pi: Distribution) -> dict[str, float]:
         """One step inside the trust region (appendix C); all tensors [steps, envs, ...]. Returns values for curves."""
-        theta = list(self.actor.parameters())
+        theta, policy = list(self.actor.parameters()), self.actor(obs)
         old_theta, old_log_prob = parameters_to_vector(theta).detach(), old_pi.log_prob(action)
-        policy = self.actor(obs)
         g = parameters_to_vector(grad((policy.log_prob(action) * advantage).mean(), theta, retain_graph=True))
         kl_gradient = parameters_to_vector(grad(kl_divergence(old_pi, policy).mean(), theta, create_graph=True))
 
@@ -137,8 +137,7 @@ def gae(td_error: Tensor, done: Tensor, decay: float) -> Tensor:
 
 def conjugate_gradients(product: Callable[[Tensor], Tensor], b: Tensor, n_steps: int) -> Tensor:
     """The solution x [n] of A x = b for a positive definite A, from products A v alone (Hestenes & Stiefel 1952)."""
-    x, residual = torch.zeros_like(b), b.clone()
-    direction, size = residual.clone(), residual @ residual
+    x, residual, direction, size = torch.zeros_like(b), b, b, b @ b
     for _ in range(n_steps):
         a_direction = product(direction)
         length = size / (direction @ a_direction + 1e-20)  # no division by 0 if b is 0

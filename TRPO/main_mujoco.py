@@ -16,7 +16,6 @@ import main
 
 import gymnasium as gym
 import numpy as np
-import torch
 
 ROBOTS = {  # Gymnasium's threshold, which Walker2d-v5 has not; γ; λ; log of the policy's deviation at first, else 0
     "HalfCheetah-v5": (4_800.0, 0.98, 0.92, -2.0),
@@ -55,7 +54,6 @@ class Agent(main.Agent):
 
     def __init__(self, obs_dim: int, actions: int | tuple[np.ndarray, np.ndarray], **settings: float):
         super().__init__(obs_dim, actions, **settings)
-        torch.nn.init.constant_(self.actor.log_std, main.LOG_STD)
         nothing = np.array([[1e-8], [0.0], [1e-8]])  # how many, Σ x, Σ x²: as if next to none, with mean 0, deviation 1
         self.sums = nothing.repeat(obs_dim + 1, axis=1)  # of each number observed and, last, of the discounted return
         self.returns = np.zeros(settings["n_envs"])  # that of the episode so far, Σ γᵏ r, in each environment

@@ -10,10 +10,10 @@ class Actor(nn.Module):
     """Two hidden layers between the observation and the policy π, for discrete or continuous actions.
 
     actions: n, for n discrete actions; π is a softmax of n preferences. Or the lowest and highest action vector; π is
-    then a normal distribution. The network gives its mean; its deviations are weights, the same at every observation.
+    then a normal distribution. The network gives its mean, weights its deviation: at first exp(log_std) half ranges.
     """
 
-    def __init__(self, obs_dim: int, actions: int | tuple[np.ndarray, np.ndarray], hidden: int):
+    def __init__(self, obs_dim: int, actions: int | tuple[np.ndarray, np.ndarray], hidden: int, log_std: float):
         super().__init__()
         layers = [nn.Linear(obs_dim, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()]
         self.features, self.discrete = nn.Sequential(*layers), isinstance(actions, int)
@@ -22,7 +22,7 @@ class Actor(nn.Module):
         else:
             low, high = torch.tensor(np.array(actions), dtype=torch.float32)  # [action_dim] each
             self.center, self.half_width = (low + high) / 2, (high - low) / 2
-            self.mean, self.log_std = nn.Linear(hidden, len(low)), nn.Parameter(torch.zeros(len(low)))
+            self.mean, self.log_std = nn.Linear(hidden, len(low)), nn.Parameter(torch.full((len(low),), log_std))
 
     def forward(self, obs: Tensor) -> Distribution:
         """π at observations [..., obs_dim]; its actions are numbers [...] or vectors [..., action_dim]."""

@@ -49,8 +49,8 @@ def ppo() -> dict[str, float | list[float]]:
     agent_module = load("PPO").agent
     gamma, gae_lambda, clip, states = 0.8, 0.5, 0.2, np.eye(4, dtype=np.float32)
     agent = agent_module.Agent(
-        4, 2, hidden=4, learning_rate=1e-3, learning_steps=10**9, gamma=gamma, gae_lambda=gae_lambda, clip=clip,
-        entropy_coef=0.0, max_grad_norm=1e9, n_epochs=1, minibatch_size=4, n_steps=4, n_envs=1, seed=0,
+        4, 2, hidden=4, log_std=0.0, learning_rate=1e-3, learning_steps=10**9, gamma=gamma, gae_lambda=gae_lambda,
+        clip=clip, entropy_coef=0.0, max_grad_norm=1e9, n_epochs=1, minibatch_size=4, n_steps=4, n_envs=1, seed=0,
     )  # fmt: skip
     reward, action, value = [2, 0, 2, 2], [1, 0, 0, 1], [1, 3, 1, 3]
     old, new = [0.5, 0.5, 0.8, 0.25], [0.75, 0.3, 0.56, 0.35]  # probabilities of these actions
@@ -491,7 +491,7 @@ def trpo() -> dict[str, float | list[float]]:
     """Four steps in two states, and a policy with two weights: the whole of the actor's update."""
     agent_module = load("TRPO").agent
     agent = agent_module.Agent(
-        2, 2, hidden=4, learning_rate=1e-3, gamma=0.9, gae_lambda=0.9, delta=0.02, damping=0.0, cg_steps=2,
+        2, 2, hidden=4, log_std=0.0, learning_rate=1e-3, gamma=0.9, gae_lambda=0.9, delta=0.02, damping=0.0, cg_steps=2,
         line_search_steps=10, n_epochs=1, minibatch_size=4, n_steps=4, n_envs=1, seed=0,
     )  # fmt: skip
     agent.actor = TwoWeights()
@@ -1031,7 +1031,7 @@ def dppo() -> dict[str, float | list[float]]:
 
     def learn(agent_module, envs: list[int]) -> dict:
         agent = agent_module.Agent(
-            2, 2, hidden=2, learning_rate=0.1, learning_steps=10**9, gamma=0.5, gae_lambda=1.0, clip=0.2,
+            2, 2, hidden=2, log_std=0.0, learning_rate=0.1, learning_steps=10**9, gamma=0.5, gae_lambda=1.0, clip=0.2,
             entropy_coef=0.0, max_grad_norm=1e9, n_epochs=1, minibatch_size=2 * len(envs), n_steps=2,
             n_envs=len(envs), seed=0,
         )  # fmt: skip

@@ -21,8 +21,8 @@ from test_a3c import alive, linux, until
 from test_ppo import robot
 
 SETTINGS = {
-    "hidden": 8, "learning_rate": 1e-3, "learning_steps": 600, "gamma": 0.9, "gae_lambda": 0.8, "clip": 0.2,
-    "entropy_coef": 0.01, "max_grad_norm": 0.5, "n_epochs": 3, "n_steps": 16, "seed": 0,
+    "hidden": 8, "log_std": 0.0, "learning_rate": 1e-3, "learning_steps": 600, "gamma": 0.9, "gae_lambda": 0.8,
+    "clip": 0.2, "entropy_coef": 0.01, "max_grad_norm": 0.5, "n_epochs": 3, "n_steps": 16, "seed": 0,
 }  # fmt: skip
 BOX = (-np.ones(2, np.float32), np.ones(2, np.float32))
 

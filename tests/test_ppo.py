@@ -13,9 +13,9 @@ import torch
 from folders import importable, load, start_run, train
 
 SETTINGS = {
-    "hidden": 4, "learning_rate": 1e-3, "learning_steps": 10**9, "gamma": 0.9, "gae_lambda": 0.8, "clip": 0.2,
-    "entropy_coef": 0.3, "max_grad_norm": 1e9, "n_epochs": 1, "minibatch_size": 12, "n_steps": 4, "n_envs": 3,
-    "seed": 0,
+    "hidden": 4, "log_std": 0.0, "learning_rate": 1e-3, "learning_steps": 10**9, "gamma": 0.9, "gae_lambda": 0.8,
+    "clip": 0.2, "entropy_coef": 0.3, "max_grad_norm": 1e9, "n_epochs": 1, "minibatch_size": 12, "n_steps": 4,
+    "n_envs": 3, "seed": 0,
 }  # fmt: skip
 BOX = (np.array([-1.0, 0.0], np.float32), np.array([1.0, 6.0], np.float32))
 
@@ -91,6 +91,17 @@ def test_the_first_update_is_that_of_a2c(folder, actions, rng):
     assert drawn["loss/explained_variance"] == pytest.approx(expected, rel=1e-4)
     for p, expected in zip(agent.parameters, [*actor.parameters(), *critic.parameters()], strict=True):
         torch.testing.assert_close(p.grad, expected.grad, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("folder", ["PPO", "DPPO", "TRPO"])
+def test_the_first_deviation_is_the_setting_in_half_ranges(folder):
+    rooms = load(folder)
+    agent = rooms.main.make_agent(rooms.main.make_env(), 0)
+    std = agent.actor(torch.zeros(8)).stddev
+    torch.testing.assert_close(std, torch.full((2,), rooms.main.LOG_STD).exp())
+    torch.testing.assert_close(
+        rooms.model.Actor(5, BOX, 4, -2.0)(torch.zeros(5)).stddev, torch.tensor([0.1353, 0.4060]), rtol=1e-3, atol=0
+    )
 
 
 @pytest.mark.parametrize("folder", ["PPO", "DPPO"])
@@ -250,7 +261,7 @@ def pendulum(folder, **constants):
 def test_main_mujoco_is_main_with_other_settings(folder, tmp_path):
     source = (lineage.ROOT / folder / "main_mujoco.py").read_text()
     names = set(re.findall(r"main\.([A-Z][A-Z_]+)", source))
-    assert names == {name for name in vars(load(folder).main) if name.isupper()} - {"SEED"} | {"LOG_STD"}
+    assert names == {name for name in vars(load(folder).main) if name.isupper()} - {"SEED"}
     pytest.importorskip("mujoco")
     rooms = changed.in_one_process(robot(folder, N_ENVS=1, EVAL_EVERY=10**6))
     agent = train(rooms, tmp_path, 1050)  # one episode and more

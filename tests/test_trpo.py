@@ -11,8 +11,8 @@ from test_ppo import BOX, check_epochs, play
 from torch.nn.utils import parameters_to_vector
 
 SETTINGS = {
-    "hidden": 4, "learning_rate": 1e-3, "gamma": 0.9, "gae_lambda": 0.8, "delta": 0.02, "damping": 0.1, "cg_steps": 10,
-    "line_search_steps": 10, "n_epochs": 1, "minibatch_size": 12, "n_steps": 4, "n_envs": 3, "seed": 0,
+    "hidden": 4, "log_std": 0.0, "learning_rate": 1e-3, "gamma": 0.9, "gae_lambda": 0.8, "delta": 0.02, "damping": 0.1,
+    "cg_steps": 10, "line_search_steps": 10, "n_epochs": 1, "minibatch_size": 12, "n_steps": 4, "n_envs": 3, "seed": 0,
 }  # fmt: skip
 
 
