@@ -11,6 +11,7 @@ command goes on where it was stopped. --list prints the table of what there is.
 """
 
 import argparse
+import math
 import statistics
 import sys
 import tempfile
@@ -129,6 +130,7 @@ VARIANTS: dict[str, dict[str, dict | list]] = {
     },
     "A3C": {"one worker": {"N_WORKERS": 1}, "two workers": {"N_WORKERS": 2}},
     "TRPO": {
+        "σ = 1 at first": {"LOG_STD": 0.0},
         "δ = 0.005": {"DELTA": 0.005},
         "δ = 0.02": {"DELTA": 0.02},
         "no line search": [("agent.py", "if gain > 0 and kl <= self.delta:", "if True:")],
@@ -143,6 +145,8 @@ VARIANTS: dict[str, dict[str, dict | list]] = {
         "λ = 0": {"GAE_LAMBDA": 0.0},
         "λ = 1": {"GAE_LAMBDA": 1.0},
         "γ = 0.99": {"GAMMA": 0.99},
+        "no entropy bonus": {"ENTROPY_COEF": 0.0},
+        "no entropy bonus, σ = 0.5 at first": {"ENTROPY_COEF": 0.0, "LOG_STD": -0.7},
         "advantages not normalised": [
             (
                 "agent.py",
@@ -219,6 +223,60 @@ VARIANTS: dict[str, dict[str, dict | list]] = {
     },
 }
 
+CHINESE = {
+    AS_IT_IS: "原样",
+    "α constant": "α 不变",
+    "accumulating traces": "累积迹",
+    "dutch traces": "荷兰迹",
+    "λ = 0.9, accumulating": "λ = 0.9，累积迹",
+    "λ = 0.9, dutch": "λ = 0.9，荷兰迹",
+    "no replay (the newest 256 steps)": "没有回放（只有最新的 256 步）",
+    "no target network (τ = 1)": "没有目标网络（τ = 1）",
+    "no target networks (τ = 1)": "没有目标网络（τ = 1）",
+    "single Q": "不用 Double DQN",
+    "no layer normalisation": "没有层归一化",
+    "memory of all steps": "记忆容纳所有步",
+    "a hidden layer in each head": "每个头里有一个隐藏层",
+    "α = 0 (uniform)": "α = 0（均匀抽样）",
+    "β = 1 from the start": "β 从一开始就是 1",
+    "no baseline": "没有基线",
+    "rewards of the whole episode": "用整个回合的奖励",
+    "learning rate halved": "学习率减半",
+    "learning rate doubled": "学习率加倍",
+    "500 steps in one update": "每次更新 500 步",
+    "2,000 steps in one update": "每次更新 2,000 步",
+    "target not detached": "目标没有截断梯度",
+    "1 step in one update": "每次更新 1 步",
+    "16 steps in one update": "每次更新 16 步",
+    "one environment": "一个环境",
+    "one environment, n = 40": "一个环境，n = 40",
+    "no entropy bonus": "没有熵奖励",
+    "no entropy bonus, σ = 0.5 at first": "没有熵奖励，初始 σ = 0.5",
+    "one worker": "一个工作者",
+    "two workers": "两个工作者",
+    "σ = 1 at first": "初始 σ = 1",
+    "no line search": "没有线搜索",
+    "plain gradient, as far as δ allows": "普通梯度，走到 δ 允许的长度",
+    "no clip": "不截断",
+    "1 epoch": "1 轮",
+    "30 epochs": "30 轮",
+    "advantages not normalised": "优势不归一化",
+    "one worker, the same batch": "一个工作者，批量相同",
+    "Ornstein-Uhlenbeck noise": "Ornstein-Uhlenbeck 噪声",
+    "no exploration noise": "没有探索噪声",
+    "one critic": "一个评论家",
+    "no delay": "不延迟",
+    "no noise on target actions": "目标动作没有噪声",
+    "none of the three": "三者都没有",
+    "α fixed at 0.2": "α 固定为 0.2",
+    "α fixed at 0.01": "α 固定为 0.01",
+    "no entropy (α = 0)": "没有熵（α = 0）",
+    "without hindsight": "没有事后经验",
+    "final for future": "用 final 代替 future",
+    "5 skills": "5 种技能",
+    "20 skills": "20 种技能",
+}
+
 
 def copied(folder: str, path: Path, variant: dict | list) -> Path:
     """The folder in `path`, with this variant made."""
@@ -232,6 +290,15 @@ def copied(folder: str, path: Path, variant: dict | list) -> Path:
     return new
 
 
+def reached(rows: list[common.Row], bar: float) -> list[float]:
+    """For each seed the step of the first evaluation at the bar, or infinity."""
+    evaluations = [row for row in rows if row.tag == "eval/score"]
+    return [
+        min((row.env_steps for row in evaluations if row.seed == seed and row.value >= bar), default=math.inf)
+        for seed in dict.fromkeys(row.seed for row in rows)
+    ]
+
+
 def summary(folder: str) -> None:
     """Print what was measured of a folder's variants."""
     print(f"\n{folder:36}{'median':>10}{'worst':>10}{'best':>10}{'at the bar after':>18}{'of':>10}")
@@ -240,17 +307,10 @@ def summary(folder: str) -> None:
             continue
         rows, bar = common.read(folder, name), common.bar(folder)
         scores = [row.value for row in rows if row.tag == "score"]
-        reached = [
-            min(
-                (row.env_steps for row in rows if row.tag == "eval/score" and row.seed == seed and row.value >= bar),
-                default=None,
-            )
-            for seed in {row.seed for row in rows}
-        ]
-        known = [steps for steps in reached if steps is not None]
-        steps = statistics.median_high([steps or float("inf") for steps in reached])
+        steps = reached(rows, bar)
         row = f"{name:36}{statistics.median(scores):10.2f}{min(scores):10.2f}{max(scores):10.2f}"
-        print(f"{row}{steps:18,}{f'{len(known)} / {len(reached)}':>10}")
+        known = sum(step < math.inf for step in steps)
+        print(f"{row}{statistics.median_high(steps):18,}{f'{known} / {len(steps)}':>10}")
 
 
 def main() -> None:

@@ -4,9 +4,11 @@ python benchmarks/readme.py
 """
 
 import json
+import math
 import re
 import statistics
 
+import ablations
 import common
 from common import FOLDERS, ROOT, Row
 
@@ -20,6 +22,11 @@ BEGIN_TASKS, END_TASKS = "<!-- other tasks -->", "<!-- end of other tasks -->"
 TASK_HEADINGS = {
     False: "| algorithm | `ENV_ID` | `TOTAL_STEPS` | wanted | scores of the seeds | solved |",
     True: "| 算法 | `ENV_ID` | `TOTAL_STEPS` | 要求 | 各种子的得分 | 学会 |",
+}
+BEGIN_PIECES, END_PIECES = "<!-- pieces -->", "<!-- end of pieces -->"
+PIECES_HEADINGS = {
+    False: "| setting | score: median | worst … best | learned | at the bar after |",
+    True: "| 设置 | 得分：中位数 | 最差 … 最好 | 学会 | 达到要求的步数 |",
 }
 BEGIN_SOONER, END_SOONER = "<!-- sooner -->", "<!-- end of sooner -->"
 SOONER_HEADINGS = {
@@ -89,6 +96,19 @@ def tasks(zh: bool) -> str:
     return "\n".join(lines)
 
 
+def pieces(folder: str, zh: bool) -> str:
+    """The table of a folder's variants. The last column is the step of the first evaluation at the bar, median."""
+    lines = [PIECES_HEADINGS[zh], "|" + "---|" * 5]
+    for variant in [ablations.AS_IT_IS, *ablations.VARIANTS.get(folder, {})]:
+        if rows := common.read(folder, variant):
+            scores, steps = values(rows, "score"), ablations.reached(rows, common.bar(folder))
+            median = statistics.median_high(steps)
+            name = ablations.CHINESE.get(variant, variant) if zh else variant
+            cells = [name, spread([statistics.median(scores)]), spread(scores), solved(rows)]
+            lines.append(f"| {' | '.join(cells)} | {'-' if median == math.inf else f'{median:,}'} |")
+    return "\n".join(lines)
+
+
 def sooner(runs: list[dict], zh: bool) -> str:
     """The table of the front page: when ours and another library learned a task, medians over the seeds.
 
@@ -140,7 +160,10 @@ def renewed(path) -> str:
         return progress(text)
     if not common.read(path.parent.name):
         return text
-    return re.sub(rf"(?s){BEGIN}.*{END}", lambda _: f"{BEGIN}\n{table(path.parent.name, zh)}\n{END}", text, count=1)
+    for begin, end, write in ((BEGIN, END, table), (BEGIN_PIECES, END_PIECES, pieces)):
+        new = f"{begin}\n{write(path.parent.name, zh)}\n{end}"
+        text = re.sub(rf"(?s){begin}.*{end}", lambda _, new=new: new, text, count=1)
+    return text
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import lineage
 import pytest
 
 sys.path.insert(0, str(lineage.ROOT / "benchmarks"))
+import ablations
 import common
 import readme
 
@@ -39,6 +40,12 @@ def test_the_progress_table_is_true(name):
 def test_the_figures_in_the_readmes_are_those_measured(name):
     for path in (lineage.ROOT / name, *(lineage.ROOT / folder / name for folder in lineage.FOLDERS)):
         assert readme.renewed(path) == path.read_text(), f"{path}: python benchmarks/readme.py"
+
+
+def test_every_variant_in_words_has_a_chinese_name():
+    names = {name for variants in ablations.VARIANTS.values() for name in variants}
+    assert {name for name in names if re.search("[a-z]{3}", name)} <= set(ablations.CHINESE)
+    assert set(ablations.CHINESE) <= names | {ablations.AS_IT_IS}
 
 
 def result(name):
