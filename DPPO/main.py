@@ -20,7 +20,7 @@ SEED = 0
 
 HIDDEN = 64  # units in each of the two hidden layers
 LOG_STD = 0.0  # log of the policy's standard deviation at first; the half range of an action is the unit
-LEARNING_RATE = 1e-3  # step size of Adam at first, α; it falls to 0
+LEARNING_RATE = 2e-3  # step size of Adam at first, α; it falls to 0
 GAMMA = 0.999  # discount γ; a landing takes a few hundred steps
 GAE_LAMBDA = 0.98  # λ of the generalised advantage
 CLIP = 0.2  # share by which a probability may change, ε
