@@ -9,9 +9,13 @@ python benchmarks/speed.py trpo      the same of TRPO, theirs in sb3-contrib
 python benchmarks/speed.py dppo      steps per second of DPPO with one worker and with one for each core
 python benchmarks/speed.py ddpg      updates per second of DDPG, two layers of 256, batch 256, one update a step, ours
                                      and theirs; also: td3, sac
+
+The share of the bare limit: a2c, ppo, trpo, ddpg, td3 and sac also measure how long the environments' steps alone and
+the matrix products alone take, with nothing between them, and which share of our time that is.
 """
 
 import argparse
+import collections
 import contextlib
 import functools
 import json
@@ -19,12 +23,16 @@ import os
 import sys
 import tempfile
 import time
+import timeit
+from collections.abc import Callable
 from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
 import torch
 from common import RESULTS, ROOT, machine, run
+from torch.ops import aten
+from torch.utils._python_dispatch import TorchDispatchMode
 
 sys.path.insert(0, str(ROOT / "tests"))
 from folders import importable, load
@@ -97,7 +105,8 @@ def a2c() -> dict:
         with tempfile.TemporaryDirectory() as scratch:
             rooms.main.train(rooms.harness.Run(rooms.main, 0, steps, Path(scratch)), 0, steps)
 
-    return in_turn({"ours": ours, "stable-baselines3": model.learn}, 100_000)
+    result = in_turn({"ours": ours, "stable-baselines3": model.learn}, 100_000)
+    return result | bare_limit(ours, rooms.main.make_envs(), 20_000, result["steps_per_second"]["ours"])
 
 
 def ppo() -> dict:
@@ -133,7 +142,9 @@ def rollouts(folder: str, algorithm: type, same: dict) -> dict:
         with tempfile.TemporaryDirectory() as scratch:
             main.train(rooms.harness.Run(main, 0, steps, Path(scratch)), 0, steps)
 
-    return in_turn({"ours": ours, "theirs": model.learn}, 16 * main.N_ENVS * main.N_STEPS)
+    rollout = main.N_ENVS * main.N_STEPS
+    result = in_turn({"ours": ours, "theirs": model.learn}, 16 * rollout)
+    return result | bare_limit(ours, main.make_envs(), 4 * rollout, result["steps_per_second"]["ours"])
 
 
 def ddpg() -> dict:
@@ -167,6 +178,7 @@ def updates(folder: str, theirs: str) -> dict:
         getattr(stable_baselines3, theirs)("MlpPolicy", main.ENV_ID, **settings).learn(steps)
 
     result = in_turn({"ours": ours, "stable-baselines3": others}, 3_000)
+    result |= bare_limit(ours, main.make_env(), 3_000, result["steps_per_second"]["ours"])
     return {"updates_per_second": result.pop("steps_per_second")} | result
 
 
@@ -182,6 +194,44 @@ def in_turn(trainings: dict, steps: int, rounds: int = 3) -> dict:
     result = {name: round(float(np.median(values))) for name, values in speeds.items()}
     ratios = [ours / theirs for ours, theirs in zip(*speeds.values(), strict=True)]
     return {"steps_per_second": result, "ratio": round(float(np.median(ratios)), 2), "rounds": rounds}
+
+
+class Products(TorchDispatchMode):
+    """Counts the matrix products that are done, by operation and shapes."""
+
+    def __init__(self):
+        super().__init__()
+        self.counts = collections.Counter()
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        if operation.overloadpacket in {aten.mm, aten.addmm, aten.bmm, aten.baddbmm}:
+            self.counts[operation, tuple(factor.shape for factor in args)] += 1
+        return operation(*args, **kwargs or {})
+
+
+def bare_limit(learn: Callable[[int], None], env: gym.Env | gym.vector.VectorEnv, steps: int, speed: int) -> dict:
+    """Microseconds of a step: all of it, the environment's alone, and the matrix products' alone; what share these are.
+
+    The shapes of all matrix products are recorded while it learns; then they are done alone, with random numbers.
+    """
+    with Products() as recorded:
+        learn(steps)
+    products = 0.0
+    for (product, shapes), times in recorded.counts.items():
+        factors = [torch.randn(shape) for shape in shapes]
+        with torch.inference_mode():
+            seconds = timeit.repeat(functools.partial(product, *factors), number=100, repeat=11)
+        products += times * float(np.median(seconds)) / 100
+    count = steps // getattr(env, "num_envs", 1)
+    env.reset(seed=0)
+    action, begin = env.action_space.sample(), time.perf_counter()
+    for _ in range(count):
+        _, _, terminated, truncated, _ = env.step(action)
+        if not hasattr(env, "num_envs") and (terminated or truncated):
+            env.reset()
+    parts = {"all": 1 / speed, "environment": (time.perf_counter() - begin) / steps, "products": products / steps}
+    share = (parts["environment"] + parts["products"]) / parts["all"]
+    return {"microseconds": {name: round(1e6 * value, 1) for name, value in parts.items()}, "share": round(share, 2)}
 
 
 def a3c() -> dict:
