@@ -6,7 +6,8 @@
 VARIANTS names all of them: constants of main.py with other values, or lines of the folder with others in their place,
 so that each can be made by hand. A variant is trained in a copy of the folder, with the seeds of the folder "as it is".
 Its rows go into benchmarks/results/FOLDER.csv. The table printed has the median, worst and best scores, and the first
-step at which an evaluation was at the bar (the median over the seeds). With --runs the runs stay in DIR, and the same
+step at which an evaluation was at the bar (the median over the seeds). DDPG and TD3 also say by how much their critic
+overestimates the discounted return. With --runs the runs stay in DIR, and the same
 command goes on where it was stopped. --list prints the table of what there is.
 """
 
@@ -18,18 +19,25 @@ import tempfile
 from pathlib import Path
 
 import common
+import numpy as np
+import torch
 from common import FOLDERS, ROOT, rows_of
 from tqdm import tqdm
 
 sys.path.insert(0, str(ROOT / "tests"))
 import changed
+from folders import load
 
 AS_IT_IS = "as it is"
+EXCESS = "overestimation"  # tag of what `overestimation` returns
 DQN, DDPG, PG = "DeepQLearningNetwork(DQN)", "DeepDeterministicPolicyGradient", "PolicyGradient(PG)"
 CONSTANT_ALPHA = [
     ("agent.py", "return self.alpha_start * max(0.0, 1 - self.updates / self.alpha_steps)", "return self.alpha_start")
 ]
-NO_LAYER_NORM = [("model.py", "nn.LayerNorm(hidden), ", "")]
+NO_LAYER_NORM = [
+    ("model.py", "[nn.Linear(obs_dim, hidden), nn.LayerNorm(hidden), ", "[nn.Linear(obs_dim, hidden), "),
+    ("model.py", "[nn.Linear(hidden, hidden), nn.LayerNorm(hidden), ", "[nn.Linear(hidden, hidden), "),
+]
 NO_TARGETS = {"TAU": 1.0}
 Q_SETTINGS = {
     "no target network (τ = 1)": NO_TARGETS,
@@ -290,6 +298,32 @@ def copied(folder: str, path: Path, variant: dict | list) -> Path:
     return new
 
 
+def overestimation(place: Path, path: Path) -> float:
+    """By how much the first critic's values of the last agent are above the returns: mean of Q(s, a) - Σ γᵏ r.
+
+    The states are those of ten episodes without exploration. Each is played on for 800 steps after its time limit,
+    because the critic is not told of the limit.
+    """
+    rooms = load(str(place))
+    agent, env = rooms.main.make_agent(rooms.main.make_env(), 0), rooms.main.make_env()
+    agent.load_state_dict(rooms.checkpoint.load(path)["agent"])
+    limit, endless, gaps = env.spec.max_episode_steps, env.unwrapped, []
+    for seed in range(10):
+        rewards, following = np.zeros(limit + 800), 0.0
+        states = np.zeros((limit, *env.observation_space.shape), np.float32)
+        obs, _ = endless.reset(seed=seed)
+        for t in range(len(rewards)):
+            if t < limit:
+                states[t] = obs
+            obs, rewards[t], *_ = endless.step(agent.act(obs, explore=False))
+        for t in reversed(range(len(rewards))):
+            rewards[t] = following = rewards[t] + rooms.main.GAMMA * following
+        with torch.inference_mode():
+            q = agent.critic(torch.from_numpy(states), agent.actor(torch.from_numpy(states)))
+        gaps.append(q.reshape(-1, limit)[0].numpy() - rewards[:limit])
+    return float(np.mean(gaps))
+
+
 def reached(rows: list[common.Row], bar: float) -> list[float]:
     """For each seed the step of the first evaluation at the bar, or infinity."""
     evaluations = [row for row in rows if row.tag == "eval/score"]
@@ -341,8 +375,13 @@ def main() -> None:
             tasks += [(folder, name, place, seed) for seed in range(args.first, args.first + args.seeds)]
         rows = {}
         results = common.run_all([(str(place), seed) for _, _, place, seed in tasks], args.jobs)
-        for (folder, name, _, seed), (_, _, result, path) in tqdm(zip(tasks, results, strict=True), total=len(tasks)):
+        for (folder, name, place, seed), (_, _, result, path) in tqdm(
+            zip(tasks, results, strict=True), total=len(tasks)
+        ):
             rows.setdefault((folder, name), []).extend(rows_of(folder, name, seed, result, path))
+            if folder in (DDPG, "TD3"):
+                excess, last = overestimation(place, path), rows[folder, name][-1]
+                rows[folder, name].append(last._replace(seconds=None, tag=EXCESS, value=excess))
             if seed == args.first + args.seeds - 1:
                 common.write(folder, name, rows[folder, name])
     for folder in args.folders:

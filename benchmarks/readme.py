@@ -28,6 +28,7 @@ PIECES_HEADINGS = {
     False: "| setting | score: median | worst … best | learned | at the bar after |",
     True: "| 设置 | 得分：中位数 | 最差 … 最好 | 学会 | 达到要求的步数 |",
 }
+EXCESS_HEADING = {False: "Q too high by", True: "Q 偏高"}
 BEGIN_SOONER, END_SOONER = "<!-- sooner -->", "<!-- end of sooner -->"
 SOONER_HEADINGS = {
     False: "| algorithm | task | ours: steps | seconds | theirs: steps | seconds | times sooner "
@@ -98,15 +99,19 @@ def tasks(zh: bool) -> str:
 
 def pieces(folder: str, zh: bool) -> str:
     """The table of a folder's variants. The last column is the step of the first evaluation at the bar, median."""
-    lines = [PIECES_HEADINGS[zh], "|" + "---|" * 5]
+    heading, lines = PIECES_HEADINGS[zh], []
     for variant in [ablations.AS_IT_IS, *ablations.VARIANTS.get(folder, {})]:
         if rows := common.read(folder, variant):
             scores, steps = values(rows, "score"), ablations.reached(rows, common.bar(folder))
             median = statistics.median_high(steps)
             name = ablations.CHINESE.get(variant, variant) if zh else variant
             cells = [name, spread([statistics.median(scores)]), spread(scores), solved(rows)]
-            lines.append(f"| {' | '.join(cells)} | {'-' if median == math.inf else f'{median:,}'} |")
-    return "\n".join(lines)
+            cells.append("-" if median == math.inf else f"{median:,}")
+            if excess := values(rows, ablations.EXCESS):
+                heading = f"{PIECES_HEADINGS[zh]} {EXCESS_HEADING[zh]} |"
+                cells.append(f"{statistics.median(excess):+.2f}")
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([heading, "|" + "---|" * (heading.count("|") - 1), *lines])
 
 
 def sooner(runs: list[dict], zh: bool) -> str:
