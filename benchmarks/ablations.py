@@ -45,6 +45,17 @@ Q_SETTINGS = {
     "no layer normalisation": NO_LAYER_NORM,
     "κ = 1": {"HUBER_DELTA": 1.0},
 }
+
+
+def rates(rate: float, *names: str) -> dict[str, dict[str, float]]:
+    """Two variants: these learning rates, which are `rate` in main.py, halved and doubled."""
+    return {
+        "learning rate halved": dict.fromkeys(names or ["LEARNING_RATE"], rate / 2),
+        "learning rate doubled": dict.fromkeys(names or ["LEARNING_RATE"], rate * 2),
+    }
+
+
+BOTH = ("ACTOR_LEARNING_RATE", "CRITIC_LEARNING_RATE")
 VARIANTS: dict[str, dict[str, dict | list]] = {
     "QLearning": {
         "α constant": CONSTANT_ALPHA,
@@ -74,6 +85,7 @@ VARIANTS: dict[str, dict[str, dict | list]] = {
         "no replay (the newest 256 steps)": {"CAPACITY": 256},
         **Q_SETTINGS,
         "memory of all steps": {"CAPACITY": 300_000},
+        **rates(2e-3),
     },
     "DuelingDQN": {
         "a hidden layer in each head": [
@@ -107,8 +119,7 @@ VARIANTS: dict[str, dict[str, dict | list]] = {
                 "        advantage = (returns - returns.mean())",
             )
         ],
-        "learning rate halved": {"LEARNING_RATE": 2.5e-3},
-        "learning rate doubled": {"LEARNING_RATE": 1e-2},
+        **rates(5e-3),
         "500 steps in one update": {"UPDATE_STEPS": 500},
         "2,000 steps in one update": {"UPDATE_STEPS": 2_000},
     },
@@ -125,8 +136,7 @@ VARIANTS: dict[str, dict[str, dict | list]] = {
         ],
         "1 step in one update": {"UPDATE_STEPS": 1},
         "16 steps in one update": {"UPDATE_STEPS": 16},
-        "learning rate halved": {"LEARNING_RATE": 5e-4},
-        "learning rate doubled": {"LEARNING_RATE": 2e-3},
+        **rates(1e-3),
     },
     "A2C": {
         "n = 1": {"N_STEPS": 1},
@@ -135,6 +145,7 @@ VARIANTS: dict[str, dict[str, dict | list]] = {
         "one environment, n = 40": {"N_ENVS": 1, "N_STEPS": 40},
         "no entropy bonus": {"ENTROPY_COEF": 0.0},
         "λ = 0.95": {"GAE_LAMBDA": 0.95},
+        **rates(1e-3),
     },
     "A3C": {"one worker": {"N_WORKERS": 1}, "two workers": {"N_WORKERS": 2}},
     "TRPO": {
@@ -153,6 +164,7 @@ VARIANTS: dict[str, dict[str, dict | list]] = {
         "λ = 0": {"GAE_LAMBDA": 0.0},
         "λ = 1": {"GAE_LAMBDA": 1.0},
         "γ = 0.99": {"GAMMA": 0.99},
+        **rates(1e-3),
         "no entropy bonus": {"ENTROPY_COEF": 0.0},
         "no entropy bonus, σ = 0.5 at first": {"ENTROPY_COEF": 0.0, "LOG_STD": -0.7},
         "advantages not normalised": [
@@ -163,18 +175,20 @@ VARIANTS: dict[str, dict[str, dict | list]] = {
             )
         ],
     },
-    "DPPO": {"one worker, the same batch": {"N_WORKERS": 1, "N_ENVS": 32, "MINIBATCH_SIZE": 256}},
+    "DPPO": {"one worker, the same batch": {"N_WORKERS": 1, "N_ENVS": 32, "MINIBATCH_SIZE": 256}, **rates(2e-3)},
     DDPG: {
         "Ornstein-Uhlenbeck noise": {"NOISE": "ou"},
         "no target networks (τ = 1)": NO_TARGETS,
         "no exploration noise": {"NOISE_SIGMA": 0.0},
         "σ = 0.3": {"NOISE_SIGMA": 0.3},
+        **rates(1e-3, *BOTH),
     },
     "TD3": {
         "one critic": [("agent.py", ".amin(dim=0)", "[0]")],
         "no delay": {"POLICY_DELAY": 1},
         "no noise on target actions": {"TARGET_SIGMA": 0.0},
         "none of the three": [("agent.py", ".amin(dim=0)", "[0]"), {"POLICY_DELAY": 1, "TARGET_SIGMA": 0.0}],
+        **rates(1e-3, *BOTH),
     },
     "SAC": {
         "one critic": [
@@ -198,6 +212,7 @@ VARIANTS: dict[str, dict[str, dict | list]] = {
             ("agent.py", "        self.temperature_optimizer.step()\n", ""),
         ],
         "no entropy (α = 0)": [("model.py", "return self.log_alpha.exp()", "return 0.0 * self.log_alpha")],
+        **rates(1e-3, *BOTH),
     },
     "DQNwithHER": {
         "without hindsight": {"HER": False},

@@ -1,16 +1,17 @@
 """What benchmarks/ablations.py computes from its runs, on made-up ones whose answer is known."""
 
 import math
+import re
 import sys
 from types import SimpleNamespace
 
 import gymnasium as gym
-import lineage
 import numpy as np
 import pytest
 import torch
+from lineage import ROOT
 
-sys.path.insert(0, str(lineage.ROOT / "benchmarks"))
+sys.path.insert(0, str(ROOT / "benchmarks"))
 import ablations
 import common
 
@@ -64,8 +65,14 @@ def test_every_variant_can_be_made(folder, tmp_path):
     """Its constants exist, and its lines stand in the folder once; the files then differ."""
     for number, (name, variant) in enumerate(ablations.VARIANTS[folder].items()):
         new = ablations.copied(folder, tmp_path / str(number), variant)
-        files = [path.name for path in (lineage.ROOT / folder).glob("*.py")]
-        same = [(new / file).read_text() == (lineage.ROOT / folder / file).read_text() for file in files]
+        files = [path.name for path in (ROOT / folder).glob("*.py")]
+        same = [(new / file).read_text() == (ROOT / folder / file).read_text() for file in files]
         assert not all(same), name
+        if name.startswith("learning rate"):
+            kept, changed = (
+                re.findall(r"LEARNING_RATE = (\S+)", (of / "main.py").read_text()) for of in (ROOT / folder, new)
+            )
+            factor = 2.0 if name.endswith("doubled") else 0.5
+            assert [float(rate) for rate in changed] == [factor * float(rate) for rate in kept]
         for file in files:
             compile((new / file).read_text(), file, "exec")
