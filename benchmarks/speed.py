@@ -35,6 +35,7 @@ from torch.ops import aten
 from torch.utils._python_dispatch import TorchDispatchMode
 
 sys.path.insert(0, str(ROOT / "tests"))
+import changed
 from folders import importable, load
 
 
@@ -257,21 +258,34 @@ def a3c() -> dict:
 
 
 def dppo() -> dict:
-    """Steps per second of DPPO's workers, without evaluations and the seconds that processes take to start, in turn."""
-    rooms, cores = load("DPPO"), os.cpu_count()
-    main, main.EVAL_EVERY = rooms.main, 10**12
-    speeds = {1: [], cores: []}
-    for _ in range(5):
-        for n in speeds:
-            steps = n * 20 * main.N_ENVS * main.N_STEPS
-            with tempfile.TemporaryDirectory() as scratch:
-                run = rooms.harness.Run(main, 0, steps, Path(scratch))
-                run.restore = functools.partial(clocked, run, run.restore)
-                rooms.workers.together(n)(main.train.__wrapped__)(run, 0, steps)
-                speeds[n].append(steps / (time.perf_counter() - run.begin))
-    ratio = np.median([many / one for one, many in zip(*speeds.values(), strict=True)])
-    result = {f"{n} workers": round(float(np.median(values))) for n, values in speeds.items()}
-    return {"steps_per_second": result, "ratio": round(float(ratio), 2), "rounds": 5}
+    """Steps per second of DPPO's workers, without evaluations and the seconds that processes take to start, in turn.
+
+    The last row is a bound: as many workers that do all the same, but do not wait for each other nor average anything.
+    """
+    cores = os.cpu_count()
+    with tempfile.TemporaryDirectory() as scratch:
+        apart = changed.copy("DPPO", Path(scratch), {})
+        agent = (apart / "agent.py").read_text()
+        assert agent.count("    if dist.is_initialized():\n        dist.all_reduce(") == 1
+        (apart / "agent.py").write_text(
+            agent.replace("    if dist.is_initialized():\n        dist.all", "    if False:\n        dist.all")
+        )
+        sides = {"1 worker": ("DPPO", 1), f"{cores} workers": ("DPPO", cores), "apart": (str(apart), cores)}
+        speeds = {name: [] for name in sides}
+        for _ in range(5):
+            for name, (folder, n) in sides.items():
+                rooms = load(folder)
+                main, main.EVAL_EVERY = rooms.main, 10**12
+                steps = n * 20 * main.N_ENVS * main.N_STEPS
+                with tempfile.TemporaryDirectory() as path:
+                    run = rooms.harness.Run(main, 0, steps, Path(path))
+                    run.restore = functools.partial(clocked, run, run.restore)
+                    rooms.workers.together(n)(main.train.__wrapped__)(run, 0, steps)
+                    speeds[name].append(steps / (time.perf_counter() - run.begin))
+    one, *others = speeds.values()
+    ratio, bound = (round(float(np.median(np.divide(many, one))), 2) for many in others)
+    result = {name: round(float(np.median(values))) for name, values in speeds.items()}
+    return {"steps_per_second": result, "ratio": ratio, "bound": bound, "rounds": 5}
 
 
 def clocked(run, restore, agent):
