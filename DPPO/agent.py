@@ -17,11 +17,11 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 
 class Agent:
-    """Learns networks for the policy and for the value, and acts by drawing from the policy.
+    """Learns networks for the policy and for the value, and acts by drawing from the policy. Each worker has one.
 
-    There is one in each worker of the process group of torch.distributed. Without a group it is the same as PPO's.
     actions: how many there are, or the lowest and the highest action vector; samples may lie outside these. The
     learning rate falls linearly to 0 over `learning_steps` updates of all workers. main.py explains the other settings.
+    Without a process group of torch.distributed the agent is the same as PPO's.
     """
 
     def __init__(

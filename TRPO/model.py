@@ -10,7 +10,7 @@ class Actor(nn.Module):
     """Two hidden layers between the observation and the policy π, for discrete or continuous actions.
 
     actions: n, for n discrete actions; π is a softmax of n preferences. Or the lowest and highest action vector; π is
-    then a normal distribution. The network gives its mean, weights its deviation: at first exp(log_std) half ranges.
+    then a normal distribution. Its mean comes from the network. Its log deviation is a weight, at first `log_std`.
     """
 
     def __init__(self, obs_dim: int, actions: int | tuple[np.ndarray, np.ndarray], hidden: int, log_std: float):
