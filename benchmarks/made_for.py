@@ -38,8 +38,8 @@ SETTINGS = {"hidden": 32, "learning_rate": 1e-3, "learning_steps": 1e12, "batch_
 SETTINGS |= {"epsilon_start": 1.0, "epsilon_end": 1.0, "epsilon_steps": 1.0, "double_q": True}
 CLIFF_WALK = {  # folder, and settings other than its own
     "DQN": (DQN, {}),
-    "α = 0.4, β from 0.4": (PER, {}),
-    "α = 1, β from 0.4": (PER, {"per_alpha": 1.0}),
+    "α = 0.4, β = 0.4": (PER, {}),
+    "α = 1, β = 0.4": (PER, {"per_alpha": 1.0}),
     "α = 1, β = 1": (PER, {"per_alpha": 1.0, "per_beta": 1.0}),
 }
 CORRIDOR = {"DQN": (DQN, False), "dueling": (DUELING, False), "dueling, a hidden layer in each head": (DUELING, True)}
