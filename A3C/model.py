@@ -8,8 +8,7 @@ class Actor(nn.Module):
 
     def __init__(self, obs_dim: int, n_actions: int, hidden: int):
         super().__init__()
-        layers = [nn.Linear(obs_dim, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()]
-        self.features = nn.Sequential(*layers)
+        self.features = nn.Sequential(nn.Linear(obs_dim, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
         self.logits = nn.Linear(hidden, n_actions)
 
     def forward(self, obs: Tensor) -> Tensor:
@@ -22,8 +21,7 @@ class Critic(nn.Module):
 
     def __init__(self, obs_dim: int, hidden: int):
         super().__init__()
-        layers = [nn.Linear(obs_dim, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()]
-        self.features = nn.Sequential(*layers)
+        self.features = nn.Sequential(nn.Linear(obs_dim, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
         self.value = nn.Linear(hidden, 1)
 
     def forward(self, obs: Tensor) -> Tensor:

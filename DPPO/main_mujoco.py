@@ -32,6 +32,7 @@ main.TOTAL_STEPS = 1_000_000
 main.SOLVED_SCORE, main.GAMMA, main.GAE_LAMBDA, main.LOG_STD = ROBOTS.get(main.ENV_ID, ROBOTS["Walker2d-v5"])
 main.HIDDEN = 64
 main.LEARNING_RATE = 3e-4
+main.REWARD_SCALE = 1.0  # the agent finds its own, below
 main.CLIP = 0.2
 main.ENTROPY_COEF = 0.0
 main.MAX_GRAD_NORM = 0.5

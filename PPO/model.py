@@ -15,8 +15,8 @@ class Actor(nn.Module):
 
     def __init__(self, obs_dim: int, actions: int | tuple[np.ndarray, np.ndarray], hidden: int, log_std: float):
         super().__init__()
-        layers = [nn.Linear(obs_dim, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()]
-        self.features, self.discrete = nn.Sequential(*layers), isinstance(actions, int)
+        self.features = nn.Sequential(nn.Linear(obs_dim, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
+        self.discrete = isinstance(actions, int)
         if self.discrete:
             self.logits = nn.Linear(hidden, actions)
         else:
@@ -45,8 +45,7 @@ class Critic(nn.Module):
 
     def __init__(self, obs_dim: int, hidden: int):
         super().__init__()
-        layers = [nn.Linear(obs_dim, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()]
-        self.features = nn.Sequential(*layers)
+        self.features = nn.Sequential(nn.Linear(obs_dim, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
         self.value = nn.Linear(hidden, 1)
 
     def forward(self, obs: Tensor) -> Tensor:

@@ -20,9 +20,10 @@ SEED = 0
 HIDDEN = 64  # units in each of the two hidden layers
 LOG_STD = -0.7  # log of the policy's standard deviation at first; the half range of an action is the unit
 LEARNING_RATE = 1e-3  # step size of the critic's Adam
+REWARD_SCALE = 0.01  # what rewards are multiplied by for learning; networks learn well from numbers near 1
 GAMMA = 0.999  # discount γ; a landing takes a few hundred steps
-GAE_LAMBDA = 0.98  # λ of the generalised advantage
-DELTA = 0.01  # largest mean KL divergence of the new policy from the old, δ
+GAE_LAMBDA = 0.95  # λ of the generalised advantage
+DELTA = 0.02  # largest mean KL divergence of the new policy from the old, δ
 DAMPING = 0.1  # added to the diagonal of the Fisher matrix, which may be nearly singular
 CG_STEPS = 10  # steps of conjugate gradients
 LINE_SEARCH_STEPS = 10  # tries, each half as long as the one before
@@ -78,7 +79,7 @@ def train(run: harness.Run, seed: int, total_steps: int) -> Agent:
             next_obs[done] = np.stack(info["final_obs"][done])
             episode = info["final_info"]["episode"]
             run.log(step, {"episode/return": episode["r"][done].mean(), "episode/length": episode["l"][done].mean()})
-        agent.rollout.add(obs, action, reward, next_obs, terminated, done)
+        agent.rollout.add(obs, action, REWARD_SCALE * reward, next_obs, terminated, done)
         obs = first_obs
         if len(agent.rollout) == N_STEPS:
             run.log(step, agent.learn())

@@ -29,6 +29,7 @@ main.TOTAL_STEPS = 1_000_000
 main.SOLVED_SCORE, main.GAMMA, main.GAE_LAMBDA, main.LOG_STD = ROBOTS.get(main.ENV_ID, ROBOTS["Walker2d-v5"])
 main.HIDDEN = 64
 main.LEARNING_RATE = 1e-3
+main.REWARD_SCALE = 1.0  # the agent finds its own, below
 main.DELTA = 0.01
 main.DAMPING = 0.1
 main.CG_STEPS = 10

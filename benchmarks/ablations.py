@@ -150,8 +150,10 @@ VARIANTS: dict[str, dict[str, dict | list]] = {
     "A3C": {"one worker": {"N_WORKERS": 1}, "two workers": {"N_WORKERS": 2}},
     "TRPO": {
         "σ = 1 at first": {"LOG_STD": 0.0},
-        "δ = 0.005": {"DELTA": 0.005},
-        "δ = 0.02": {"DELTA": 0.02},
+        "λ = 0.98": {"GAE_LAMBDA": 0.98},
+        "rewards not scaled": {"REWARD_SCALE": 1.0},
+        "δ = 0.01": {"DELTA": 0.01},
+        "δ = 0.04": {"DELTA": 0.04},
         "no line search": [("agent.py", "if gain > 0 and kl <= self.delta:", "if True:")],
         "plain gradient, as far as δ allows": [
             ("agent.py", "x = conjugate_gradients(fisher_product, g, self.cg_steps)", "x = g")
@@ -164,6 +166,7 @@ VARIANTS: dict[str, dict[str, dict | list]] = {
         "λ = 0": {"GAE_LAMBDA": 0.0},
         "λ = 1": {"GAE_LAMBDA": 1.0},
         "γ = 0.99": {"GAMMA": 0.99},
+        "rewards not scaled": {"REWARD_SCALE": 1.0},
         **rates(1e-3),
         "no entropy bonus": {"ENTROPY_COEF": 0.0},
         "no entropy bonus, σ = 0.5 at first": {"ENTROPY_COEF": 0.0, "LOG_STD": -0.7},
@@ -284,6 +287,7 @@ CHINESE = {
     "1 epoch": "1 轮",
     "30 epochs": "30 轮",
     "advantages not normalised": "优势不归一化",
+    "rewards not scaled": "奖励不缩小",
     "one worker, the same batch": "一个工作者，批量相同",
     "Ornstein-Uhlenbeck noise": "Ornstein-Uhlenbeck 噪声",
     "no exploration noise": "没有探索噪声",

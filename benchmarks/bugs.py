@@ -85,8 +85,8 @@ BUGS = {
         "A2C", {}, "main.py", "LEARNING_RATE = 1e-3", "LEARNING_RATE = 1e-2", "test_policy.py test_probe_environments",
     ),
     "clipped action stored": Bug(
-        "PPO", {"TOTAL_STEPS": 102_400, "EVAL_EPISODES": 20}, "main.py", "agent.rollout.add(obs, action, reward,",
-        "agent.rollout.add(obs, action.clip(*agent.box), reward,", "test_loops.py hands_on_what_happened",
+        "PPO", {"TOTAL_STEPS": 102_400, "EVAL_EPISODES": 20}, "main.py", "add(obs, action, REWARD_SCALE",
+        "add(obs, action.clip(*agent.box), REWARD_SCALE", "test_loops.py hands_on_what_happened",
     ),
     "the next episode's first observation": Bug(
         "PPO", {"ENV_ID": "Pendulum-v1", "TOTAL_STEPS": 102_400, "SOLVED_SCORE": -170.0, "EVAL_EPISODES": 20},

@@ -236,6 +236,7 @@ def check_many_environments(main, folder, first, rounds=36, rank=0, count=1, act
         assert numbers == tuple(range(n))
         assert same(obs, obs_was)
         assert same(executed, action.clip(LOW, HIGH) if spill else action), "the task allows what it is given"
+        reward = getattr(main, "REWARD_SCALE", 1.0) * reward
         check_stored(given, (obs_was, action, reward, next_obs, terminated, over))
         assert [(i, None) for i in range(n) if over[i]] == [(i, seed) for i, seed, _ in of("reset", events)]
         drawn_inside |= {*((action >= LOW) & (action <= HIGH)).ravel()} if spill else set()
@@ -519,6 +520,8 @@ MISTAKES = [
     ("rewards are clipped", [f for f in PLAIN if f != "PolicyGradient(PG)"],
      "reward, next_obs,", "reward > 0, next_obs,"),
     ("rewards are clipped", ["PolicyGradient(PG)"], "reward, terminated or", "reward > 0, terminated or"),
+    ("rewards are not scaled", CLIPPED, "REWARD_SCALE * ", ""),
+    ("the return drawn is scaled", CLIPPED, 'episode["r"]', 'REWARD_SCALE * episode["r"]'),
     ("the task's rewards are learned from", ["DIAYN"],
      "next_obs, _,", "next_obs, reward,", "0.0, next", "reward, next"),
     # What begins with an episode

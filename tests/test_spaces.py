@@ -375,7 +375,7 @@ def test_a_task_charges_what_it_allows_and_the_memory_keeps_what_was_drawn(rooms
     given = np.array(small.received)
     assert len(given) == len(drawn) == STEPS
     np.testing.assert_array_equal(given, drawn.clip(np.float32(-0.1), np.float32(0.1)))
-    np.testing.assert_allclose(reward, -np.square(given).sum(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(reward / rooms.main.REWARD_SCALE, -np.square(given).sum(axis=1), rtol=1e-6)
     outside = math.erfc(math.exp(-rooms.main.LOG_STD) / math.sqrt(2))  # of a normal distribution; a third if σ is 1
     assert outside / 3 < np.mean(given != drawn) < 2 * outside
 
